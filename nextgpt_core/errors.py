@@ -1,0 +1,63 @@
+"""Every error the core raises on purpose. The message is a sentence a user can act on.
+
+NextGPTError
+├── ConfigError            a preset file is wrong or its parts contradict each other
+├── CheckpointError        weights cannot be used
+│   ├── CheckpointMissing      a file is not there
+│   └── CheckpointMismatch     keys, shapes or hashes are not what the preset says
+├── MediaError             a file a user sent cannot be used
+│   ├── UnsupportedMedia       not a picture, sound or film that can be read
+│   └── MediaTooLarge          over a limit of size, length or count
+├── MessageError           a message cannot be answered (too long, empty)
+├── GenerationError        a decoder failed
+├── OutOfMemory            a part does not fit the memory there is
+└── Cancelled              the user pressed stop
+"""
+
+
+class NextGPTError(Exception):
+    """Base of all errors raised on purpose; `str(error)` is shown to users."""
+
+
+class ConfigError(NextGPTError):
+    """A preset file is wrong or its parts contradict each other."""
+
+
+class CheckpointError(NextGPTError):
+    """Weights cannot be used."""
+
+
+class CheckpointMissing(CheckpointError):
+    """A weight file is not there."""
+
+
+class CheckpointMismatch(CheckpointError):
+    """Keys, shapes or hashes are not what the preset says."""
+
+
+class MediaError(NextGPTError):
+    """A file a user sent cannot be used."""
+
+
+class UnsupportedMedia(MediaError):
+    """Not a picture, sound or film that can be read."""
+
+
+class MediaTooLarge(MediaError):
+    """Over a limit of size, length or count."""
+
+
+class MessageError(NextGPTError):
+    """A message cannot be answered."""
+
+
+class GenerationError(NextGPTError):
+    """A decoder failed to make its medium."""
+
+
+class OutOfMemory(NextGPTError):
+    """A part does not fit the memory there is."""
+
+
+class Cancelled(NextGPTError):
+    """The user pressed stop."""
