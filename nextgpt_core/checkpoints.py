@@ -1,14 +1,21 @@
 """Weight files: strict load and save, part by part. What does not fit is named and refused, never filled with random numbers."""
 
-from collections.abc import Iterable, Mapping
+import hashlib
+import pickle
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from accelerate import init_empty_weights
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -21,6 +28,25 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointMismatch(f"{path} is damaged ({error}); fetch or copy it again.") from error
 
 
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """All tensors of a torch pickle (.pt, .pth, .bin), memory-mapped, without executing code in it.
+
+    Raises CheckpointMissing, or CheckpointMismatch for anything that is more than a table of tensors.
+    """
+    if not path.is_file():
+        raise CheckpointMissing(f"{path} is not there; give the path of the file as it was published.")
+    try:
+        # Only torch's zip format (1.6 and later) can be mapped; older files are read whole.
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise CheckpointMismatch(f"{path} holds more than weights (it could run code when opened) and was not loaded.") from error
+    except (RuntimeError, OSError, EOFError, ValueError) as error:
+        raise CheckpointMismatch(f"{path} is damaged ({error}); fetch or copy it again.") from error
+    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise CheckpointMismatch(f"{path} is not a plain table of weights; give a state dict.")
+    return {key: value.detach() for key, value in found.items()}
+
+
 def load_strict(module: nn.Module, path: Path, *, ignore: Iterable[str] = ()) -> None:
     """Load a file into a module: every key and shape must match, save those in `ignore`. Stored float16 becomes the module's dtype."""
     assign_strict(module, read_tensors(path), name=str(path), ignore=ignore)
@@ -31,22 +57,50 @@ def assign_strict(module: nn.Module, tensors: Mapping[str, Tensor], *, name: str
     ignored = set(ignore)
     wanted = {key: value for key, value in module.state_dict().items() if key not in ignored}
     found = {key: value for key, value in tensors.items() if key not in ignored}
-    problems = [f"missing {key}" for key in wanted if key not in found]
-    problems += [f"unexpected {key}" for key in found if key not in wanted]
-    problems += [
-        f"{key} is {list(found[key].shape)}, expected {list(value.shape)}"
-        for key, value in wanted.items()
-        if key in found and found[key].shape != value.shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
-        raise CheckpointMismatch(f"{name}: {'; '.join(problems[:8])}{more}.")
+    refuse_mismatch({key: tuple(value.shape) for key, value in wanted.items()}, found, name=name)
     with torch.no_grad():
         for key, value in wanted.items():
             value.copy_(found[key])
 
 
-def save_tensors(tensors: Mapping[str, Tensor], path: Path, *, dtype: torch.dtype | None = None, metadata: dict[str, str] | None = None) -> None:
+def assemble(
+    build: Callable[[], AnyModule], tensors: dict[str, Tensor], *, name: str, dtype: torch.dtype = torch.float32, ignore: Iterable[str] = ()
+) -> AnyModule:
+    """Build a module around loaded tensors: strict as `assign_strict`, but its random start is never computed nor held in memory.
+
+    Floating tensors become `dtype`; those of another dtype leave `tensors` as they are converted.
+    """
+    with init_empty_weights(include_buffers=False):
+        module = build()
+    ignored = set(ignore)
+    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items() if key not in ignored}
+    for key in [key for key in tensors if key in ignored]:
+        del tensors[key]
+    refuse_mismatch(wanted, tensors, name=name)
+    for key in list(tensors):
+        if tensors[key].is_floating_point():
+            tensors[key] = tensors[key].to(dtype)
+    module.load_state_dict(tensors, strict=not ignored, assign=True)
+    return module.eval().requires_grad_(False)
+
+
+def refuse_mismatch(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, Tensor], *, name: str) -> None:
+    """Raise CheckpointMismatch naming what is missing, unexpected or of another shape; return quietly otherwise."""
+    problems = [f"missing {key}" for key in wanted if key not in found]
+    problems += [f"unexpected {key}" for key in found if key not in wanted]
+    problems += [
+        f"{key} is {list(found[key].shape)}, expected {list(shape)}"
+        for key, shape in wanted.items()
+        if key in found and tuple(found[key].shape) != tuple(shape)
+    ]
+    if problems:
+        more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
+        raise CheckpointMismatch(f"{name}: {'; '.join(problems[:8])}{more}.")
+
+
+def save_tensors(
+    tensors: Mapping[str, Tensor], path: Path, *, dtype: torch.dtype | None = None, metadata: dict[str, str] | None = None
+) -> None:
     """Write tensors (floating ones as `dtype`) through a temporary file, so that no half-written file is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     out = {
@@ -54,5 +108,17 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, *, dtype: torch.dtyp
         for key, value in tensors.items()
     }
     partial = path.with_suffix(path.suffix + ".partial")
-    save_file(out, partial, metadata=metadata)
-    partial.replace(path)
+    try:
+        save_file(out, partial, metadata=metadata)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file as hexadecimal text, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

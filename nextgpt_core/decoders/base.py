@@ -42,3 +42,15 @@ class Decoder(Protocol):
     def preview(self, latents: torch.Tensor) -> Any:
         """Latents of a running generation -> a cheap uint8 picture [H, W, 3] of them (no full decode for films)."""
         ...
+
+
+class Vocoder(Protocol):
+    """Makes sound from a log-mel spectrogram."""
+
+    rate: int  # samples per second
+    hop: int  # samples per spectrogram frame
+    bins: int  # mel bins
+
+    def __call__(self, mel: torch.Tensor) -> torch.Tensor:
+        """[frames, bins] -> float32 [samples] in -1..1."""
+        ...

@@ -1,0 +1,70 @@
+"""Sounds: latent diffusion of mel spectrograms (AudioLDM, Liu et al. 2023) and a vocoder, in the sizes of any preset."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+
+from nextgpt_core.decoders.base import DecoderSettings, Vocoder
+from nextgpt_core.decoders.folders import DecoderFolder
+from nextgpt_core.decoders.latent import LatentDecoder, cells
+from nextgpt_core.decoders.preview import as_heat
+from nextgpt_core.modalities.audio import AudioClip
+
+
+class AudioLDMDecoder(LatentDecoder):
+    """A condition [1, D] -> AudioClip of `settings.seconds`. The condition goes in as a class embedding, not by cross-attention."""
+
+    modality = "audio"
+    noun = "sound"
+
+    def __init__(self, *, vocoder: Vocoder, **parts: Any) -> None:
+        """`parts` as in LatentDecoder; the VAE makes [frames, vocoder.bins] spectrograms."""
+        super().__init__(**parts)
+        self.vocoder = vocoder
+        self.columns = cells(vocoder.bins, self.shrink, self.noun)
+
+    @classmethod
+    def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32) -> "AudioLDMDecoder":
+        """Load a folder of diffusers strictly (see DecoderFolder)."""
+        folder = DecoderFolder(path, defaults={"seconds": 5.0, "steps": 25, "guidance": 7.5}, dtype=dtype)
+        return cls(
+            unet=folder.network("unet", UNet2DConditionModel),
+            vocoder=folder.vocoder(),
+            defaults=DecoderSettings(
+                steps=folder.settings["steps"], guidance=folder.settings["guidance"], seconds=folder.settings["seconds"]
+            ),
+            **folder.common(),
+        )
+
+    def parts(self) -> dict[str, nn.Module]:
+        found = super().parts()
+        if isinstance(self.vocoder, nn.Module):
+            found["vocoder"] = self.vocoder
+        return found
+
+    def latent_shape(self, settings: DecoderSettings) -> tuple[int, ...]:
+        # Whole latent cells; what they hold beyond the wished length is cut off in `finish`.
+        rows = math.ceil(int(self._seconds(settings) * self.vocoder.rate / self.vocoder.hop) / self.shrink)
+        return (1, self.unet.config.in_channels, max(rows, 1), self.columns)
+
+    def predict(self, latents: Tensor, timestep: Tensor, condition: Tensor) -> Tensor:
+        dtype = self.unet.dtype
+        labels = condition[:, 0].to(dtype)  # [B, 1, D] -> [B, D]
+        return self.unet(latents.to(dtype), timestep, encoder_hidden_states=None, class_labels=labels).sample.float()
+
+    def finish(self, latents: Tensor, settings: DecoderSettings) -> AudioClip:
+        samples = self.vocoder(self.decode_latents(latents)[0, 0])  # [frames, bins] -> [n]
+        wanted = int(self._seconds(settings) * self.vocoder.rate)
+        return AudioClip(samples=samples[:wanted].float().cpu().numpy(), rate=self.vocoder.rate)
+
+    def preview(self, latents: Tensor) -> np.ndarray:
+        """The spectrogram, low tones at the bottom."""
+        return as_heat(self._linear(latents)[0])
+
+    def _seconds(self, settings: DecoderSettings) -> float:
+        return settings.seconds or self.defaults.seconds or 1.0

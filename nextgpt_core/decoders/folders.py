@@ -1,0 +1,152 @@
+"""Folders of a latent diffusion decoder, as diffusers lays them out and as the bundled preset's trainers export them.
+
+    unet/ vae/ scheduler/            config and weights, as save_pretrained writes them
+    decoder.json                     optional: what DecoderFolder.SETTINGS lists
+    unconditional.safetensors        {"unconditional": [L, D]}, the encoding of ""; made from text_encoder/ and tokenizer/ where absent
+    vocoder/                         sounds: a SpeechT5HifiGan (or "mel" in decoder.json for Griffin-Lim)
+    safety_checker/                  pictures, optional
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny
+from torch import Tensor, nn
+
+from nextgpt_core.checkpoints import assemble, read_pickle, read_tensors, save_tensors
+from nextgpt_core.decoders.base import Vocoder
+from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError
+
+log = logging.getLogger(__name__)
+
+_VAES: dict[str, Any] = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # transformers' names
+_WEIGHT_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.bin")
+
+
+class DecoderFolder:
+    """Reads one decoder's folder; whatever does not match its config exactly is refused by name."""
+
+    # What decoder.json may say. pixels: a side or [height, width]; mel: arguments of the Griffin-Lim vocoder.
+    SETTINGS: ClassVar[frozenset[str]] = frozenset(
+        {"pixels", "patch", "frames", "fps", "seconds", "rate", "steps", "guidance", "scheduler", "mel"}
+    )
+
+    def __init__(self, path: Path, *, defaults: dict[str, Any], dtype: torch.dtype) -> None:
+        if not path.is_dir():
+            raise CheckpointMissing(f"The decoder folder {path} is not there; run `python3 launch.py check` to see what is missing.")
+        self.path = path
+        self.dtype = dtype
+        said = _read_json(path / "decoder.json") if (path / "decoder.json").exists() else {}
+        if unknown := sorted(set(said) - self.SETTINGS):
+            raise ConfigError(f"{path / 'decoder.json'}: unknown {', '.join(unknown)}; known are {', '.join(sorted(self.SETTINGS))}.")
+        self.settings: dict[str, Any] = {**defaults, **said}
+
+    def common(self) -> dict[str, Any]:
+        """The arguments of LatentDecoder that every decoder has, the U-Net and the default settings apart."""
+        return {
+            "vae": self.vae(),
+            "noise_schedule": _read_json(self.path / "scheduler" / "scheduler_config.json"),
+            "unconditional": self.unconditional(),
+            "scheduler": self.settings.get("scheduler", "dpm++"),
+            "patch": self.settings.get("patch", 1),
+        }
+
+    def sides(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        pixels = self.settings["pixels"]
+        return (pixels, pixels) if isinstance(pixels, int) else (pixels[0], pixels[1])
+
+    def vae(self) -> nn.Module:
+        name = _read_json(self.path / "vae" / "config.json").get("_class_name", "AutoencoderKL")
+        if name not in _VAES:
+            raise ConfigError(f"{self.path / 'vae'} is a {name}; this project reads {', '.join(_VAES)}.")
+        return self.network("vae", _VAES[name])
+
+    def network(self, part: str, kind: Any) -> nn.Module:
+        """A diffusers network `kind` from `part`/, all keys and shapes checked."""
+        folder = self.path / part
+        config = _read_json(folder / "config.json")
+        tensors = _modern_names(_first_of(folder, _WEIGHT_FILES))
+        return assemble(lambda: kind.from_config(config), tensors, name=str(folder), dtype=self.dtype)
+
+    def unconditional(self) -> Tensor:
+        """[L, D]; encoded once with the folder's own text encoder and kept beside it."""
+        path = self.path / "unconditional.safetensors"
+        if not path.exists():
+            from nextgpt_core.decoders.text import encode_nothing  # needs transformers; not for the bundled preset
+
+            encoded = encode_nothing(self.path)
+            try:
+                save_tensors({"unconditional": encoded}, path)
+            except OSError as error:
+                log.warning("the encoding of the empty text is not kept (%s); it is made again at the next start", error)
+            return encoded
+        tensors = read_tensors(path)
+        if set(tensors) != {"unconditional"}:
+            raise CheckpointMismatch(f"{path}: expected the one tensor 'unconditional', found {', '.join(sorted(tensors))}.")
+        return tensors["unconditional"].float()
+
+    def vocoder(self) -> Vocoder:
+        """What makes the spectrograms of this folder audible."""
+        if (self.path / "vocoder").is_dir():
+            from nextgpt_core.decoders.hifigan import HifiGan  # the published preset only: needs transformers
+
+            return HifiGan.from_folder(self.path / "vocoder", dtype=self.dtype)
+        if "mel" not in self.settings:
+            raise CheckpointMissing(f"{self.path} has neither vocoder/ nor 'mel' in decoder.json: its spectrograms cannot be heard.")
+        from nextgpt_core.decoders.vocoders import GriffinLim
+
+        return GriffinLim(**self.settings["mel"])
+
+    def safety_check(self) -> Any:
+        """A check of finished pictures; None in a folder that names none. Raises CheckpointMissing where it is named and absent."""
+        index = self.path / "model_index.json"
+        if not index.exists() or not (_read_json(index).get("safety_checker") or [None])[0]:
+            return None
+        folder = self.path / "safety_checker"
+        if not folder.is_dir():
+            raise CheckpointMissing(f"{folder} is not there; fetch it, or switch the safety checker off in the preset.")
+        from nextgpt_core.decoders.safety import SafetyChecker  # the published preset only
+
+        return SafetyChecker.from_folder(folder, dtype=self.dtype)
+
+
+def hub_tensors(folder: Path) -> dict[str, Tensor]:
+    """The weights of a part that transformers saved."""
+    return _first_of(folder, _HUB_FILES)
+
+
+def _first_of(folder: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
+    weights = next((folder / name for name in names if (folder / name).is_file()), None)
+    if weights is None:
+        raise CheckpointMissing(f"{folder / names[0]} is not there; run `python3 launch.py check` to see what is missing.")
+    return read_pickle(weights) if weights.suffix == ".bin" else read_tensors(weights)
+
+
+def _modern_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """VAEs published before diffusers 0.17 (Stable Diffusion 1.5's among them) call the parts of their attention by older names."""
+    older = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+    renamed = {}
+    for key, value in tensors.items():
+        name = key
+        if ".attentions." in key:
+            for old, new in older.items():
+                name = name.replace(old, new)
+        renamed[name] = value
+    return renamed
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointMissing(f"{path} is not there; run `python3 launch.py check` to see what is missing.") from error
+    except (ValueError, OSError) as error:
+        raise CheckpointMismatch(f"{path} cannot be read ({error}); fetch or copy it again.") from error
+    if not isinstance(found, dict):
+        raise CheckpointMismatch(f"{path} must hold one JSON object.")
+    return found

@@ -1,0 +1,154 @@
+"""What the three latent diffusion decoders share: one turn of noise -> denoise -> decode, and how their folders are read."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nextgpt_core.decoders.base import DecoderSettings, StepCallback
+from nextgpt_core.decoders.diffusion import denoise, make_scheduler
+from nextgpt_core.decoders.preview import LinearPreview
+from nextgpt_core.errors import ConfigError, GenerationError, NextGPTError, OutOfMemory
+
+log = logging.getLogger(__name__)
+
+
+class LatentDecoder(ABC):
+    """A U-Net and a VAE of diffusers behind the project's loop. Subclasses say how latents are shaped, predicted and decoded."""
+
+    modality: ClassVar[str]
+    noun: ClassVar[str]  # what a person calls the medium
+
+    def __init__(
+        self,
+        *,
+        unet: Any,
+        vae: Any,
+        noise_schedule: Mapping[str, Any],
+        unconditional: Tensor,
+        defaults: DecoderSettings,
+        scheduler: str = "dpm++",
+        patch: int = 1,
+    ) -> None:
+        """`noise_schedule` is a diffusers scheduler_config; `unconditional` [L, D] is the encoding of ""; the VAE sees pictures whose
+        pixels were folded into channels by `patch` (pixel unshuffle)."""
+        if unconditional.ndim != 2:
+            raise ConfigError(f"The unconditional encoding of the {self.noun} decoder must be [L, D], not {list(unconditional.shape)}.")
+        self.unet, self.vae = unet, vae
+        make_scheduler(noise_schedule, scheduler)  # a wrong name fails here, not in the first turn
+        unet.eval().requires_grad_(False)
+        vae.eval().requires_grad_(False)
+        self.noise_schedule = dict(noise_schedule)
+        self.scheduler = scheduler
+        self.unconditional = unconditional.float()
+        self.condition_shape: tuple[int, int] = (unconditional.shape[0], unconditional.shape[1])
+        self.defaults = defaults
+        self.patch = patch
+        self.shrink = patch * 2 ** (len(self.vae.config.block_out_channels) - 1)  # pixels per latent cell
+        self._linear = LinearPreview(self.decode_latents, self.unet.config.in_channels)
+        if self.device.type == "cpu":
+            for module in (*self.unet.modules(), *self.vae.modules()):
+                if isinstance(module, nn.Conv2d):
+                    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # about twice as fast
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.unet.parameters()).device
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The networks by name, for placement and for counting."""
+        return {"unet": self.unet, "vae": self.vae}
+
+    def to(self, device: torch.device | str) -> "LatentDecoder":
+        """Move all networks (offloading between uses)."""
+        for module in self.parts().values():
+            module.to(device)
+        return self
+
+    @torch.no_grad()
+    def generate(
+        self,
+        condition: Tensor,
+        *,
+        settings: DecoderSettings,
+        generator: torch.Generator,
+        on_step: StepCallback | None = None,
+    ) -> Any:
+        """A condition [L, D] -> the medium. Noise comes from `generator` alone, so the same seed gives the same bytes.
+
+        Raises GenerationError (OutOfMemory when that is the reason); Cancelled from `on_step` passes through.
+        """
+        if tuple(condition.shape) != self.condition_shape:
+            raise GenerationError(
+                f"The {self.noun} decoder expects a condition of {list(self.condition_shape)}, not {list(condition.shape)}; "
+                "the output projection belongs to another decoder."
+            )
+        if settings.steps < 1:
+            raise GenerationError("A generation needs at least one step.")
+        with generation_errors(self.noun):
+            # Drawn where the generator lives (the CPU): a seed means the same picture on every device.
+            noise = torch.randn(self.latent_shape(settings), generator=generator, device=generator.device).to(self.device)
+            latents = denoise(
+                noise,
+                predict=self.predict,
+                condition=condition.float().to(self.device)[None],
+                unconditional=self.unconditional.to(self.device)[None],
+                scheduler=make_scheduler(self.noise_schedule, self.scheduler),
+                steps=settings.steps,
+                guidance=settings.guidance,
+                on_step=on_step,
+            )
+            if not torch.isfinite(latents).all():
+                raise GenerationError(f"The {self.noun} came out as invalid numbers; try other settings or float32.")
+            return self.finish(latents, settings)
+
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Latents [B, C, h, w] of unit scale -> the VAE's picture, unfolded: float [B, K, h * shrink, w * shrink]."""
+        config = self.vae.config
+        scaled = latents / config.scaling_factor + (getattr(config, "shift_factor", None) or 0.0)
+        made = self.vae.decode(scaled.to(self.device, self.vae.dtype)).sample.float()
+        return F.pixel_shuffle(made, self.patch) if self.patch > 1 else made
+
+    @abstractmethod
+    def latent_shape(self, settings: DecoderSettings) -> tuple[int, ...]:
+        """The shape of the first noise, batch of one included."""
+
+    def predict(self, latents: Tensor, timestep: Tensor, condition: Tensor) -> Tensor:
+        """One pass of the U-Net; pictures and films take the condition [B, L, D] by cross-attention."""
+        dtype = self.unet.dtype
+        return self.unet(latents.to(dtype), timestep, encoder_hidden_states=condition.to(dtype)).sample.float()
+
+    @abstractmethod
+    def finish(self, latents: Tensor, settings: DecoderSettings) -> Any:
+        """Clean latents -> content as the modality's spec saves it."""
+
+    @abstractmethod
+    def preview(self, latents: Tensor) -> np.ndarray:
+        """Latents of a running generation -> a small uint8 picture [h, w, 3] of them."""
+
+
+@contextmanager
+def generation_errors(noun: str) -> Iterator[None]:
+    """What the libraries raise while a medium is made -> GenerationError or OutOfMemory; our own errors pass."""
+    try:
+        yield
+    except NextGPTError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemory(f"There was not enough memory for the {noun}; make it smaller, or close other programs.") from error
+    except (RuntimeError, ValueError, ArithmeticError) as error:
+        log.exception("decoder failed")
+        raise GenerationError(f"The {noun} could not be made ({error}).") from error
+
+
+def cells(pixels: int, shrink: int, noun: str) -> int:
+    """Pixels along a side -> latent cells. Raises ConfigError where they do not divide."""
+    if pixels % shrink:
+        raise ConfigError(f"The {noun} decoder makes sides in multiples of {shrink} pixels; {pixels} is none.")
+    return pixels // shrink

@@ -1,0 +1,67 @@
+"""The encoding of the empty text: the unconditional half of guidance, made once with the published pipeline's own text encoder."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoTokenizer, ClapTextConfig, ClapTextModelWithProjection, CLIPTextConfig, CLIPTextModel
+
+from nextgpt_core.checkpoints import assemble
+from nextgpt_core.decoders.folders import hub_tensors
+from nextgpt_core.errors import ConfigError
+
+_KINDS: dict[str, tuple[Any, Any]] = {
+    "clip_text_model": (CLIPTextModel, CLIPTextConfig),
+    "clap_text_model": (ClapTextModelWithProjection, ClapTextConfig),
+}
+
+
+@torch.no_grad()
+def encode_texts(path: Path, texts: list[str]) -> Tensor:
+    """Texts -> float32 [n, L, D] by tokenizer/ and text_encoder/ of a published decoder's folder.
+
+    CLIP (pictures, films): the last hidden states of 77 positions. CLAP (sounds): one L2-normalised vector, L = 1.
+    """
+    folder = path / "text_encoder"
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    kind = config.get("model_type")
+    if kind not in _KINDS:
+        raise ConfigError(f"{folder} is a {kind}; this project reads {', '.join(_KINDS)}.")
+    model_class, config_class = _KINDS[kind]
+
+    def build() -> Any:
+        return model_class(config_class(**config))
+
+    encoder = assemble(build, _spelled_for(build, hub_tensors(folder)), name=str(folder), ignore=_BUFFERS)
+    tokenizer = AutoTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
+    tokens = tokenizer(texts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt")
+    if kind == "clap_text_model":
+        vectors = encoder(tokens.input_ids, attention_mask=tokens.attention_mask).text_embeds
+        return F.normalize(vectors, dim=-1).float()[:, None]
+    mask = tokens.attention_mask if getattr(encoder.config, "use_attention_mask", False) else None
+    return encoder(tokens.input_ids, attention_mask=mask).last_hidden_state.float()
+
+
+def encode_nothing(path: Path) -> Tensor:
+    """The encoding of "" [L, D], as the original gets it by giving no negative prompt."""
+    return encode_texts(path, [""])[0]
+
+
+# Counters that older versions of transformers saved and newer ones make themselves.
+_BUFFERS = frozenset(
+    f"{prefix}embeddings.{name}" for prefix in ("", "text_model.") for name in ("position_ids", "token_type_ids")
+)
+
+
+def _spelled_for(build: Callable[[], nn.Module], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """transformers 5 calls CLIP's text layers without the prefix that every published file has."""
+    with init_empty_weights():
+        wanted = build().state_dict()
+    if any(key.startswith("text_model.") for key in wanted):
+        return tensors
+    return {key.removeprefix("text_model."): value for key, value in tensors.items()}

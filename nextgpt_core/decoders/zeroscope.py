@@ -1,0 +1,63 @@
+"""Films: text-to-video latent diffusion (ModelScope / Zeroscope v2, Wang et al. 2023), in the sizes of any preset."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import UNet3DConditionModel
+from torch import Tensor
+
+from nextgpt_core.decoders.base import DecoderSettings
+from nextgpt_core.decoders.folders import DecoderFolder
+from nextgpt_core.decoders.latent import LatentDecoder, cells
+from nextgpt_core.decoders.preview import as_picture
+from nextgpt_core.modalities.video import VideoClip
+
+_FRAMES_AT_ONCE = 4  # the VAE decodes this many frames at a time: the peak memory of a film is that of four pictures
+
+
+class ZeroscopeDecoder(LatentDecoder):
+    """A condition [L, D] -> VideoClip of `settings.frames` frames."""
+
+    modality = "video"
+    noun = "film"
+
+    def __init__(self, *, height: int, width: int, fps: float, tiling: bool = False, **parts: Any) -> None:
+        """`parts` as in LatentDecoder; `tiling` decodes each frame in overlapping tiles (large frames, little memory)."""
+        super().__init__(**parts)
+        self.grid = (cells(height, self.shrink, self.noun), cells(width, self.shrink, self.noun))
+        self.fps = fps
+        if tiling:
+            self.vae.enable_tiling()
+
+    @classmethod
+    def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32, tiling: bool = False) -> "ZeroscopeDecoder":
+        """Load a folder of diffusers strictly (see DecoderFolder)."""
+        published = {"pixels": [320, 576], "frames": 24, "fps": 8, "steps": 25, "guidance": 7.5}
+        folder = DecoderFolder(path, defaults=published, dtype=dtype)
+        height, width = folder.sides()
+        return cls(
+            unet=folder.network("unet", UNet3DConditionModel),
+            height=height,
+            width=width,
+            fps=folder.settings["fps"],
+            tiling=tiling,
+            defaults=DecoderSettings(
+                steps=folder.settings["steps"], guidance=folder.settings["guidance"], frames=folder.settings["frames"]
+            ),
+            **folder.common(),
+        )
+
+    def latent_shape(self, settings: DecoderSettings) -> tuple[int, ...]:
+        frames = settings.frames or self.defaults.frames or 1
+        return (1, self.unet.config.in_channels, frames, *self.grid)
+
+    def finish(self, latents: Tensor, settings: DecoderSettings) -> VideoClip:
+        frames = latents[0].transpose(0, 1)  # [T, C, h, w]
+        made = [as_picture(frame) for some in frames.split(_FRAMES_AT_ONCE) for frame in self.decode_latents(some)]
+        return VideoClip(frames=np.stack(made), fps=self.fps)
+
+    def preview(self, latents: Tensor) -> np.ndarray:
+        """The middle frame."""
+        return as_picture(self._linear(latents[:, :, latents.shape[2] // 2]))
