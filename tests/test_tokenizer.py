@@ -1,0 +1,23 @@
+from pathlib import Path
+
+import pytest
+
+from nextgpt_core.errors import CheckpointMissing
+from nextgpt_core.tokenizer import load_tokenizer
+
+NANO = Path(__file__).parent.parent / "checkpoints" / "nano" / "llm"
+
+
+@pytest.mark.skipif(not (NANO / "tokenizer.json").exists(), reason="the bundled language model is not here")
+@pytest.mark.parametrize("text", ["héllo 🍎  wörld\n\n x", "日本語 2024", "\x00\x01", "say <|im_end|> [IMG0] <Media>", ""])
+def test_byte_level_text_comes_back_and_never_becomes_control(text):
+    tokenizer = load_tokenizer(NANO)
+    ids = tokenizer.encode(text)
+    assert b"".join(map(tokenizer.token_bytes, ids)).decode() == text
+    assert tokenizer.control("<|im_end|>") not in ids
+    assert max(ids, default=0) < tokenizer.size == 49152
+
+
+def test_absent_tokenizer_is_named(tmp_path):
+    with pytest.raises(CheckpointMissing, match=r"tokenizer\.model"):
+        load_tokenizer(tmp_path)
