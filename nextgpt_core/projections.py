@@ -1,0 +1,85 @@
+"""The trained bridges: encoder features -> LLM embeddings, and signal tokens' states -> a decoder's condition (paper, sections 3 and 4)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class InputProjection(nn.Module):
+    """Encoder vectors of one medium -> vectors that stand in the prompt like words.
+
+    A `shared` one treats all modalities alike, as an encoder with one joint space allows (ImageBind); otherwise each has its own.
+    """
+
+    def __init__(self, *, kind: str, encoder_width: int, llm_width: int, tokens: Mapping[str, int], shared: bool) -> None:
+        """`tokens` is how many vectors the encoder gives per modality; `kind` is a key of INPUT_KINDS."""
+        super().__init__()
+        self.shared = shared
+        counts = {"shared": max(tokens.values())} if shared else tokens
+        self.networks = nn.ModuleDict({name: INPUT_KINDS[kind](encoder_width, llm_width, count) for name, count in counts.items()})
+
+    def forward(self, modality: str, features: Tensor) -> Tensor:
+        """[b, N, D] -> [b, M, d]; M is N except where a kind groups them."""
+        return self.networks["shared" if self.shared else modality](features)
+
+
+class MLP(nn.Module):
+    """Linear layers with GELU between them; the same for every vector (upstream's newer MLP projector)."""
+
+    def __init__(self, width: int, out: int, *, layers: int = 2) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(width if i == 0 else out, out) for i in range(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i, layer in enumerate(self.layers):
+            x = layer(x if i == 0 else F.gelu(x))
+        return x
+
+
+class Tokenwise(nn.Module):
+    """An MLP of its own for every position: the first vector of nano's encoders means something else than the second."""
+
+    def __init__(self, width: int, out: int, *, tokens: int) -> None:
+        super().__init__()
+        self.positions = nn.ModuleList(MLP(width, out) for _ in range(tokens))
+
+    def forward(self, x: Tensor) -> Tensor:  # [b, N, D] -> [b, N, d]
+        return torch.stack([position(x[:, i]) for i, position in enumerate(self.positions)], dim=1)
+
+
+# kind in a preset -> build(encoder width, LLM width, vectors per medium)
+INPUT_KINDS: dict[str, Callable[[int, int, int], nn.Module]] = {
+    "linear": lambda width, out, tokens: nn.Linear(width, out),
+    "mlp": lambda width, out, tokens: MLP(width, out),
+    "tokenwise": lambda width, out, tokens: Tokenwise(width, out, tokens=tokens),
+}
+
+
+class OutputProjection(nn.Module):
+    """Signal tokens -> condition: a transformer whose decoder side is `length` learned queries.
+
+    Numerics of upstream's TextFcLayer(mode="transformer"): pre-norm, no dropout, no mask, and the tokens' input embeddings added to
+    their states before anything else.
+    """
+
+    def __init__(self, *, llm_width: int, condition_shape: tuple[int, int], width: int, layers: int, heads: int = 4) -> None:
+        """`condition_shape` is the decoder's [L, D]; `layers` counts for the encoder and for the decoder side."""
+        super().__init__()
+        length, condition_width = condition_shape
+        self.queries = nn.Parameter(torch.randn(length, width))
+        self.enter = nn.Linear(llm_width, width)
+        shape: dict[str, Any] = {"d_model": width, "nhead": heads, "dim_feedforward": 4 * width}
+        shape |= {"dropout": 0.0, "batch_first": True, "norm_first": True}
+        encoder_layer = nn.TransformerEncoderLayer(**shape)
+        encoder = nn.TransformerEncoder(encoder_layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
+        self.transformer = nn.Transformer(**shape, num_decoder_layers=layers, custom_encoder=encoder)
+        self.leave = nn.Linear(width, condition_width)
+
+    def forward(self, states: Tensor, embeddings: Tensor) -> Tensor:
+        """Last-layer states at the k signal tokens [b, k, d] and their input embeddings [b, k, d] -> condition [b, L, D]."""
+        memory = self.enter(states + embeddings)
+        queries = self.queries.expand(states.shape[0], -1, -1)
+        return self.leave(self.transformer(memory, queries))
