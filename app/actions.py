@@ -1,0 +1,368 @@
+"""What the page does when a person does something. Each public method is one event of the page; layout and wiring are in chat.py."""
+
+import asyncio
+import dataclasses
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.archive import export_zip, import_zip
+from app.conversation import Conversation, Turn
+from app.files import Checked, FileStore, check
+from app.i18n import language_of, say
+from app.jobs import Desk, Job
+from app.library import Library, Person
+from app.loading import Loader
+from app.render import Renderer
+from app.settings import MADE, QUALITIES, Choices, Settings
+from nextgpt_core.errors import ConfigError, MediaError
+
+Update = dict[str, Any]  # output's name -> new value; what is not named stays as it is
+
+
+@dataclass
+class Tab:
+    """One open page: whose it is, and which conversation it shows. Lives in gr.State."""
+
+    person: Person | None = None
+    conversation: Conversation | None = None
+    language: str = "en"
+    chosen: tuple[str, ...] = ()  # files in the message box that were looked at
+
+
+@lru_cache(maxsize=256)
+def checked(path: Path) -> Checked:
+    """`check`, remembered: an upload's path changes with its content."""
+    return check(path)
+
+
+class Actions:
+    """The events of the page. They yield Updates; chat.py turns those into Gradio's."""
+
+    def __init__(self, settings: Settings, store: FileStore, library: Library, desk: Desk, loader: Loader, renderer: Renderer) -> None:
+        self.settings = settings
+        self.store = store
+        self.library = library
+        self.desk = desk
+        self.loader = loader
+        self.renderer = renderer
+
+    async def open(self, tab: Tab, saved: Any, request: gr.Request) -> AsyncIterator[Update]:
+        """The page was opened or reloaded: show the conversation that was open, and go on with an answer in the making."""
+        tab.language = language_of(request)
+        tab.person = self.library.open(saved)
+        wanted = saved.get("current", "") if isinstance(saved, dict) else ""
+        tab.conversation = tab.person.find(str(wanted)) or self.library.start(tab.person)
+        async for update in self._show(tab):
+            yield update
+
+    async def send(self, tab: Tab, message: Any, choices: Choices) -> AsyncIterator[Update]:
+        """A message was sent. Whatever stands in its way is said, and the message stays in the box."""
+        message = message or {}
+        words, paths = message.get("text") or "", [Path(path) for path in message.get("files") or []]
+        person, conversation = self._where(tab)
+        problem = self._refusal(tab, words, len(paths), choices)
+        if problem:
+            gr.Warning(problem)
+            return
+        looked = await asyncio.gather(*(asyncio.to_thread(checked, path) for path in paths))
+        for file in looked:
+            if file.problem:
+                gr.Warning(say("left_out", tab.language, problem=file.problem))
+        usable = [file for file in looked if not file.problem]
+        if not usable and not words.strip():
+            yield {"chosen": chips(looked, tab.language)}
+            return
+        turn = Turn(words, [self.store.adopt(file, conversation.id) for file in usable])
+        conversation.turns.append(turn)
+        async for update in self._start(tab, person, conversation, choices, sent=True):
+            yield update
+
+    async def retry(self, tab: Tab, index: int, choices: Choices) -> AsyncIterator[Update]:
+        """Answer a turn again. The earlier answer stays beside it; what came after it stays in a branch."""
+        person, conversation = self._where(tab)
+        turn = self._turn(conversation, index)
+        if turn is None or self._busy(tab):
+            return
+        if turn is not conversation.turns[-1]:
+            self.library.branch(person, conversation, say("before_retry", tab.language))
+            self.library.cut(person, conversation, index + 1)
+        turn.again()
+        async for update in self._start(tab, person, conversation, choices):
+            yield update
+
+    async def edit(self, tab: Tab, index: int, words: str, choices: Choices) -> AsyncIterator[Update]:
+        """Send an earlier message in other words. The conversation as it was stays in a branch."""
+        person, conversation = self._where(tab)
+        turn = self._turn(conversation, index)
+        problem = "" if turn is None else self._refusal(tab, words, len(turn.files), choices)
+        if turn is None or problem:
+            if problem:
+                gr.Warning(problem)
+            yield self._messages(tab)
+            return
+        self.library.branch(person, conversation, say("before_edit", tab.language))
+        self.library.cut(person, conversation, index)
+        conversation.turns.append(Turn(words, list(turn.files)))
+        async for update in self._start(tab, person, conversation, choices):
+            yield update
+
+    async def undo(self, tab: Tab, index: int) -> AsyncIterator[Update]:
+        """Take a turn and what follows back; its message goes into the box."""
+        person, conversation = self._where(tab)
+        turn = self._turn(conversation, index)
+        if turn is None or self._busy(tab):
+            return
+        self.library.cut(person, conversation, index)
+        files = [str(self.store.path(file)) for file in turn.files if self.store.has(file)]
+        yield {**self._state(tab), "box": gr.update(value={"text": turn.text, "files": files})}
+
+    async def another(self, tab: Tab, reference: str, choices: Choices) -> AsyncIterator[Update]:
+        """Ask for one more medium like an earlier one: the same message, a new seed."""
+        person, conversation = self._where(tab)
+        found = self._medium(conversation, reference)
+        if found is None or self._busy(tab):
+            return
+        turn, modality, _ = found
+        name = next(name for name, one in MADE.items() if one == modality)
+        forbid = tuple(one for one in choices.forbid if one != name)
+        choices = dataclasses.replace(choices, answer=name, forbid=forbid, seed=secrets.randbelow(2**31))
+        conversation.turns.append(Turn(turn.text, list(turn.files)))
+        async for update in self._start(tab, person, conversation, choices):
+            yield update
+
+    def use(self, tab: Tab, reference: str, message: Any) -> Update:
+        """Put a made medium into the message box."""
+        found = self._medium(self._where(tab)[1], reference)
+        if found is None:
+            return {}
+        message = message or {}
+        files = [*(message.get("files") or []), str(found[2])]
+        return {"box": gr.update(value={"text": message.get("text") or "", "files": files})}
+
+    def version(self, tab: Tab, reference: str) -> Update:
+        """Show another one of a turn's answers."""
+        number, to = (int(part) for part in reference.split(":"))
+        turn = self._turn(self._where(tab)[1], number)
+        if turn is not None and turn.answer.finished and 0 <= to < len(turn.versions):
+            turn.shown = to
+        return self._state(tab)
+
+    def stop(self, tab: Tab) -> None:
+        if tab.conversation is not None:
+            self.desk.stop(tab.conversation.id)
+
+    async def switch(self, tab: Tab, conversation_id: str) -> AsyncIterator[Update]:
+        """Show another conversation."""
+        person, _ = self._where(tab)
+        tab.conversation = person.find(conversation_id) or tab.conversation
+        async for update in self._show(tab):
+            yield update
+
+    def new(self, tab: Tab) -> Update:
+        tab.conversation = self.library.start(self._where(tab)[0])
+        return self._state(tab)
+
+    def delete(self, tab: Tab) -> Update:
+        """Delete the conversation that is open, with its files."""
+        person, conversation = self._where(tab)
+        self.desk.stop(conversation.id)
+        self.library.delete(person, conversation)
+        return self.new(tab)
+
+    def export(self, tab: Tab) -> str | None:
+        conversation = self._where(tab)[1]
+        if not conversation.turns or conversation.busy:
+            gr.Warning(say("busy" if conversation.turns else "nothing_to_export", tab.language))
+            return None
+        return str(export_zip(conversation, self.store))
+
+    def bring(self, tab: Tab, path: str) -> Update:
+        """Import a conversation file."""
+        person = self._where(tab)[0]
+        try:
+            conversation = import_zip(Path(path), self.store, max_bytes=self.settings.max_import_mb * 2**20)
+        except MediaError as error:
+            gr.Warning(str(error))
+            return {}
+        self.library.add(person, conversation)
+        tab.conversation = conversation
+        gr.Info(say("imported", tab.language))
+        return self._state(tab)
+
+    def chose(self, tab: Tab, message: Any) -> Update:
+        """Files were chosen: say at once what they are, and recall the settings of a file that this page made."""
+        paths = tuple((message or {}).get("files") or [])
+        if paths == tab.chosen:
+            return {}
+        fresh, tab.chosen = [path for path in paths if path not in tab.chosen], paths
+        looked = [checked(Path(path)) for path in paths[: self.settings.max_files]]
+        update: Update = {"chosen": chips(looked, tab.language)}
+        for file in looked:
+            recalled = file.provenance if str(file.path) in fresh and not self._ours(file.path) else None
+            if recalled and isinstance(recalled.get("seed"), int):
+                update |= {"seed": recalled["seed"], "lock": True}
+                update |= {name: recalled[name] for name in ("steps", "guidance") if isinstance(recalled.get(name), int | float)}
+                gr.Info(say("recalled", tab.language, seed=recalled["seed"]))
+        return update
+
+    def status(self) -> tuple[str, dict[str, str]]:
+        """The key and values of the sentence on the model."""
+        return self.loader.state, {"name": self.loader.name, "problem": self.loader.problem}
+
+    # below: shared steps
+
+    async def _start(
+        self, tab: Tab, person: Person, conversation: Conversation, choices: Choices, *, sent: bool = False
+    ) -> AsyncIterator[Update]:
+        turn = conversation.turns[-1]
+        turn.answer.settings = dataclasses.asdict(choices)
+        job = self.desk.submit(conversation, choices.turn_settings())
+        if job is None:
+            turn.answer.status, turn.answer.error = "failed", say("full", tab.language)
+        first = self._state(tab)
+        if sent:
+            tab.chosen = ()
+            first |= {"box": gr.update(value={"text": "", "files": []}, **_buttons(job is not None)), "chosen": ""}
+        yield first
+        if job is not None:
+            async for update in self._follow(tab, job):
+                yield update
+
+    async def _show(self, tab: Tab) -> AsyncIterator[Update]:
+        yield self._state(tab)
+        job = self.desk.job(tab.conversation.id) if tab.conversation else None
+        if job is not None:
+            async for update in self._follow(tab, job):
+                yield update
+
+    async def _follow(self, tab: Tab, job: Job) -> AsyncIterator[Update]:
+        """Show an answer while it grows, at most so many times a second, until it is done or the tab shows something else."""
+        seen, beat = -1, 0.0
+        pause = 1.0 / self.settings.updates_per_second
+        while not job.answer.finished and tab.conversation is job.conversation:
+            beat += pause
+            if job.version != seen or beat >= 1.0:  # once a second also without news: the remaining time goes on
+                seen, beat = job.version, 0.0
+                yield self._messages(tab, job)
+            await asyncio.sleep(pause)
+        if tab.conversation is job.conversation:
+            seed = job.answer.seed
+            yield self._state(tab) | ({} if seed is None else {"seed": seed})
+
+    def _messages(self, tab: Tab, job: Job | None = None) -> Update:
+        if tab.conversation is None:
+            return {}
+        ahead = self.desk.ahead(job) if job else 0
+        loading = self.loader.state == "loading"
+        return {"chat": self.renderer.render(tab.conversation, tab.language, job, ahead=ahead, loading=loading)}
+
+    def _state(self, tab: Tab) -> Update:
+        """Everything that follows from the tab's conversation."""
+        person, conversation = self._where(tab)
+        listed = person.listed()
+        choices = [(_title(one, tab.language), one.id) for one in listed]
+        value = conversation.id if conversation.turns else None
+        job = self.desk.job(conversation.id)
+        return {
+            **self._messages(tab, job),
+            "box": gr.update(**_buttons(job is not None)),
+            "listing": gr.update(choices=choices, value=value),
+            "saved": self.library.save(person, current=conversation.id),
+        }
+
+    def _where(self, tab: Tab) -> tuple[Person, Conversation]:
+        """The tab's person and conversation, made when first needed."""
+        if tab.person is None:
+            tab.person = self.library.open(None)
+        if tab.conversation is None or tab.person.find(tab.conversation.id) is not tab.conversation:
+            tab.conversation = self.library.start(tab.person)
+        return tab.person, tab.conversation
+
+    def _busy(self, tab: Tab) -> bool:
+        busy = tab.conversation is not None and self.desk.job(tab.conversation.id) is not None
+        if busy:
+            gr.Warning(say("busy", tab.language))
+        return busy
+
+    def _refusal(self, tab: Tab, words: str, files: int, choices: Choices) -> str:
+        """Why a message cannot be sent, or nothing."""
+        person, conversation = self._where(tab)
+        limits, language = self.settings, tab.language
+        if not words.strip() and not files:
+            return say("empty", language)
+        if self.desk.job(conversation.id) is not None:
+            return say("busy", language)
+        if len(words) > limits.max_text:
+            return say("too_long", language, length=f"{len(words):,}", limit=f"{limits.max_text:,}")
+        if files > limits.max_files:
+            return say("too_many", language, count=files, limit=limits.max_files)
+        if len(conversation.turns) >= limits.max_turns:
+            return say("too_many_turns", language, limit=limits.max_turns)
+        try:
+            choices.turn_settings()
+        except ConfigError as error:
+            return str(error)
+        if not self.library.allow(person, limits.turns_per_minute):
+            return say("too_fast", language, limit=limits.turns_per_minute)
+        return ""
+
+    def _turn(self, conversation: Conversation, index: int) -> Turn | None:
+        return conversation.turns[index] if 0 <= index < len(conversation.turns) else None
+
+    def _medium(self, conversation: Conversation, reference: str) -> tuple[Turn, str, Path] | None:
+        number, index = (int(part) for part in reference.split(":"))
+        turn = self._turn(conversation, number)
+        for piece in turn.answer.pieces if turn else []:
+            if turn and piece.index == index and piece.file and self.store.has(piece.file):
+                return turn, piece.modality, self.store.path(piece.file)
+        return None
+
+    def _ours(self, path: Path) -> bool:
+        return path.is_relative_to(self.store.root)
+
+
+def chips(files: list[Checked], language: str) -> str:
+    """HTML: each chosen file with what will be used of it, or why it cannot be."""
+    items = []
+    for file in files:
+        if file.problem:
+            items.append(f'<li class="problem">{escape(file.problem)}</li>')
+        else:
+            facts = say("used", language, label=file.label, summary=file.summary)
+            items.append(f"<li><b>{escape(facts)}</b> {escape(file.note)}</li>")
+    return f'<ul class="nx-chosen">{"".join(items)}</ul>' if items else ""
+
+
+def choices_from(values: dict[str, Any]) -> Choices:
+    """What the settings' components hold -> Choices. Steps that are not set follow the quality."""
+    steps = int(values.get("steps") or 0) or QUALITIES.get(values.get("quality") or "balanced") or 0
+    seed = values.get("seed")
+    return Choices(
+        answer=values.get("answer") or "auto",
+        forbid=tuple(values.get("forbid") or ()),
+        temperature=float(values.get("temperature") or 0.0),
+        top_p=float(values.get("top_p") or 1.0),
+        max_new_tokens=int(values.get("max_new_tokens") or 200),
+        guidance=float(values.get("guidance") or 0.0),
+        steps=steps,
+        seconds=float(values.get("seconds") or 0.0),
+        frames=int(values.get("frames") or 0),
+        seed=int(seed) if values.get("lock") and seed is not None else None,
+    )
+
+
+def _buttons(busy: bool) -> dict[str, bool]:
+    """Send or stop: whichever makes sense now."""
+    return {"submit_btn": not busy, "stop_btn": busy}
+
+
+def _title(conversation: Conversation, language: str) -> str:
+    title = conversation.title or say("untitled", language)
+    return f"{title} ({conversation.note})" if conversation.note else title

@@ -1,0 +1,254 @@
+"""The chat page: layout and wiring. What the events do is in actions.py, how answers look in render.py."""
+
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+# Set before Gradio is imported: no analytics, no look-ups of newer versions, no hub.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import gradio as gr
+
+from app.actions import Actions, Tab, Update, choices_from
+from app.controls import SETTINGS, controls, example_message, examples
+from app.files import FileStore
+from app.i18n import language_of, say, translations
+from app.jobs import Desk, TurnMaker
+from app.library import Library
+from app.loading import Loader
+from app.render import Renderer
+from app.settings import ANSWERS, MADE, QUALITIES, Settings
+
+STYLE = Path(__file__).with_name("page.css")
+SCRIPT = Path(__file__).with_name("page.js")
+
+
+def make_page(load: Callable[[], TurnMaker], settings: Settings, *, name: str, seed: int | None = None) -> gr.Blocks:
+    """The page over an engine that `load` brings, in the background. `name` is the preset's."""
+    data = settings.data_path
+    os.environ["GRADIO_TEMP_DIR"] = str(data)  # uploads lie beside the results, and what lies here is served without a copy
+    store = FileStore(data / "kept", keep_hours=settings.keep_hours)
+    loader = Loader(load, name=name).start()
+    desk = Desk(loader.engine, store, max_waiting=settings.max_waiting)
+    library = Library(store, max_conversations=settings.max_conversations)
+    start_sweeping(FileStore(data, keep_hours=settings.keep_hours), library)
+    with gr.Blocks(title="NExT-GPT Chat", fill_height=True, fill_width=True, analytics_enabled=False) as page:
+        renderer = Renderer(
+            store,
+            html_props=gr.HTML(render=False).get_config(),
+            video_props=gr.Video(render=False, loop=True, autoplay=True).get_config(),
+        )
+        actions = Actions(settings, store, library, desk, loader, renderer)
+        parts = lay_out(settings, seed)
+        wire(page, actions, parts)
+    page.queue(default_concurrency_limit=64)
+    return page
+
+
+def lay_out(settings: Settings, seed: int | None) -> dict[str, Any]:
+    """All components, by name."""
+    t = gr.I18n()
+    parts: dict[str, Any] = {
+        "tab": gr.State(Tab()),
+        "saved": gr.BrowserState(None, storage_key="nextgpt-conversations", secret="nextgpt-conversations"),
+        "timer": gr.Timer(1.0),
+    }
+    with gr.Sidebar(open=True, width=290, elem_id="nx-left"):
+        gr.HTML('<p class="nx-brand">NExT-GPT <span>Chat</span></p>')
+        parts["new"] = gr.Button(t("new"), variant="primary", elem_id="nx-new")
+        parts["listing"] = gr.Radio([], label=t("conversations"), elem_id="nx-list")
+        with gr.Row(elem_id="nx-files"):
+            parts["export"] = gr.Button(t("export"), size="sm", elem_id="nx-export")
+            parts["import"] = gr.UploadButton(t("import"), size="sm", file_types=[".zip"], elem_id="nx-import")
+        parts["delete"] = gr.Button(t("delete"), size="sm", variant="stop", elem_id="nx-delete")
+        parts["keeps"] = gr.Markdown(say("keeps", hours=f"{settings.keep_hours:g}"), elem_id="nx-keeps")
+        parts["download"] = gr.DownloadButton("zip", visible="hidden", elem_id="nx-download")
+    with gr.Sidebar(open=False, width=330, position="right", elem_id="nx-right"):
+        gr.Markdown(t("settings"), elem_classes="nx-title")
+        with gr.Column():
+            parts |= controls(t, seed)
+    with gr.Column(elem_id="nx-main"):
+        parts["status"] = gr.HTML("", elem_id="nx-status")
+        parts["chat"] = gr.Chatbot(
+            label=t("conversation"),
+            show_label=False,
+            container=False,
+            elem_id="nx-chat",
+            height=None,
+            scale=1,
+            layout="bubble",
+            buttons=["copy"],
+            editable="user",
+            allow_tags=False,
+            placeholder=f"<h1>{say('hello')}</h1><p>{say('hello_more')}</p>",
+            examples=examples("en"),
+            feedback_options=None,
+        )
+        parts["chosen"] = gr.HTML("", elem_id="nx-chosen")
+        with gr.Row(elem_id="nx-quick"):
+            parts["answer"] = gr.Radio(list(ANSWERS), value="auto", label=t("answer"), elem_id="nx-answer", container=False)
+            parts["quality"] = gr.Radio(list(QUALITIES), value="balanced", label=t("quality"), elem_id="nx-quality", container=False)
+        parts["box"] = gr.MultimodalTextbox(
+            label=t("message"),
+            show_label=False,
+            placeholder=t("message_hint"),
+            sources=["upload", "microphone"],
+            file_count="multiple",
+            lines=1,
+            max_lines=8,
+            max_plain_text_length=settings.max_text,
+            autofocus=True,
+            stop_btn=False,
+            elem_id="nx-box",
+        )
+        parts["action"] = gr.Textbox(visible="hidden", elem_id="nx-action", label="action")
+    return parts
+
+
+def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
+    """Which event calls which action."""
+    outputs = [parts[name] for name in ("chat", "box", "listing", "saved", "chosen", "seed", "lock", "steps", "guidance")]
+    chosen = [parts[name] for name in SETTINGS]
+    tab, box, chat = parts["tab"], parts["box"], parts["chat"]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+    def named(update: Update) -> dict[Any, Any]:
+        return {parts[name]: value for name, value in update.items()}
+
+    async def opened(tab: Tab, saved: Any, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
+        async for update in actions.open(tab, saved, request):
+            yield named(update)
+
+    async def sent(tab: Tab, message: Any, *values: Any) -> AsyncIterator[dict[Any, Any]]:
+        async for update in actions.send(tab, message, choices_from(dict(zip(SETTINGS, values)))):
+            yield named(update)
+
+    async def example(tab: Tab, event: gr.SelectData, *values: Any) -> AsyncIterator[dict[Any, Any]]:
+        async for update in actions.send(tab, example_message(int(event.index)), choices_from(dict(zip(SETTINGS, values)))):
+            yield named(update)
+
+    async def retried(tab: Tab, event: gr.RetryData, *values: Any) -> AsyncIterator[dict[Any, Any]]:
+        async for update in actions.retry(tab, message_turn(event.index), choices_from(dict(zip(SETTINGS, values)))):
+            yield named(update)
+
+    async def edited(tab: Tab, event: gr.EditData, *values: Any) -> AsyncIterator[dict[Any, Any]]:
+        words = event.value if isinstance(event.value, str) else str((event.value or {}).get("text", ""))
+        async for update in actions.edit(tab, message_turn(event.index), words, choices_from(dict(zip(SETTINGS, values)))):
+            yield named(update)
+
+    async def undone(tab: Tab, event: gr.UndoData) -> AsyncIterator[dict[Any, Any]]:
+        async for update in actions.undo(tab, message_turn(event.index)):
+            yield named(update)
+
+    async def acted(tab: Tab, action: str, message: Any, *values: Any) -> AsyncIterator[dict[Any, Any]]:
+        """A button inside an answer: "another:TURN:MEDIUM", "use:TURN:MEDIUM" or "version:TURN:NUMBER"."""
+        verb, _, reference = action.partition("#")[0].partition(":")
+        if verb == "another":
+            async for update in actions.another(tab, reference, choices_from(dict(zip(SETTINGS, values)))):
+                yield named(update)
+        elif verb == "use":
+            yield named(actions.use(tab, reference, message))
+        elif verb == "version":
+            yield named(actions.version(tab, reference))
+
+    async def switched(tab: Tab, conversation_id: str) -> AsyncIterator[dict[Any, Any]]:
+        async for update in actions.switch(tab, conversation_id):
+            yield named(update)
+
+    def status(tab: Tab) -> tuple[Any, Any]:
+        state, values = actions.status()
+        return f'<p class="nx-status {state}" role="status">{say(state, tab.language, **values)}</p>', gr.Timer(active=state == "loading")
+
+    def furnish(request: gr.Request) -> dict[Any, Any]:
+        """What Gradio does not translate itself: choices, examples, the greeting."""
+        language = language_of(request)
+        hours = f"{actions.settings.keep_hours:g}"
+        return {
+            parts["answer"]: gr.update(choices=[(say(one, language), one) for one in ANSWERS]),
+            parts["quality"]: gr.update(choices=[(say(one, language), one) for one in QUALITIES]),
+            parts["forbid"]: gr.update(choices=[(say(one, language), one) for one in MADE]),
+            parts["keeps"]: say("keeps", language, hours=hours),
+            chat: gr.update(
+                placeholder=f"<h1>{say('hello', language)}</h1><p>{say('hello_more', language)}</p>", examples=examples(language)
+            ),
+        }
+
+    page.load(furnish, None, [parts["answer"], parts["quality"], parts["forbid"], parts["keeps"], chat], **quiet)
+    page.load(opened, [tab, parts["saved"]], outputs, **quiet)
+    gr.on([page.load, parts["timer"].tick], status, [tab], [parts["status"], parts["timer"]], **quiet)
+    box.submit(sent, [tab, box, *chosen], outputs, trigger_mode="multiple", **quiet)
+    box.change(lambda tab, message: named(actions.chose(tab, message)) or gr.skip(), [tab, box], outputs, trigger_mode="always_last", **quiet)
+    box.stop(actions.stop, [tab], None, queue=False, **quiet)
+    chat.example_select(example, [tab, *chosen], outputs, **quiet)
+    chat.retry(retried, [tab, *chosen], outputs, **quiet)
+    chat.edit(edited, [tab, *chosen], outputs, **quiet)
+    chat.undo(undone, [tab], outputs, **quiet)
+    chat.clear(lambda tab: named(actions.delete(tab)), [tab], outputs, **quiet)
+    parts["action"].input(acted, [tab, parts["action"], box, *chosen], outputs, trigger_mode="multiple", **quiet)
+    parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", **quiet)
+    parts["new"].click(lambda tab: named(actions.new(tab)), [tab], outputs, **quiet)
+    parts["delete"].click(lambda tab: named(actions.delete(tab)), [tab], outputs, **quiet)
+    parts["import"].upload(lambda tab, path: named(actions.bring(tab, path)), [tab, parts["import"]], outputs, **quiet)
+    parts["export"].click(actions.export, [tab], [parts["download"]], **quiet).success(
+        None, None, None, js="() => setTimeout(() => document.querySelector('#nx-download')?.click(), 100)"
+    )
+
+
+def message_turn(index: Any) -> int:
+    """The turn that a message of the Chatbot belongs to: there are two messages per turn."""
+    return int(index[0] if isinstance(index, list | tuple) else index) // 2
+
+
+def start_sweeping(files: FileStore, library: Library) -> None:
+    """Delete what is older than the set time, now and every few minutes."""
+
+    def sweep() -> None:
+        while True:
+            files.sweep()
+            library.forget_old(files.keep_seconds)
+            time.sleep(min(600.0, files.keep_seconds / 10))
+
+    threading.Thread(target=sweep, name="sweeping", daemon=True).start()
+
+
+def serve(
+    page: gr.Blocks,
+    settings: Settings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    share: bool = False,
+    auth: list[tuple[str, str]] | None = None,
+    wait: bool = True,
+) -> str:
+    """Serve the page; returns its address (at once where `wait` is False)."""
+    _, local, shared = page.launch(
+        server_name=host,
+        server_port=port,
+        share=share,
+        auth=auth,
+        max_file_size=settings.max_upload_mb * 2**20,
+        i18n=translations(),
+        theme=theme(),
+        css_paths=STYLE,
+        head=f"<script>{SCRIPT.read_text()}</script>",
+        footer_links=[],
+        ssr_mode=False,
+        quiet=True,
+        show_error=True,
+        prevent_thread_lock=True,
+        enable_monitoring=False,
+    )
+    if wait:
+        page.block_thread()
+    return shared or local
+
+
+def theme() -> gr.themes.Base:
+    """Calm, with the system's own fonts: nothing is fetched from elsewhere."""
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
+    return gr.themes.Soft(primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"])

@@ -1,0 +1,131 @@
+"""Answers are made by one worker thread, whoever watches: a reload, a lost connection or a second tab loses nothing."""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from app.conversation import Answer, Conversation, Turn
+from app.files import FileStore
+from nextgpt_core.errors import NextGPTError
+from nextgpt_core.messages import Event, Message, TurnSettings
+
+logger = logging.getLogger(__name__)
+
+
+class TurnMaker(Protocol):
+    """What the page needs of an engine."""
+
+    def turn(
+        self, messages: Sequence[Message], settings: TurnSettings, *, cancel: threading.Event, out_dir: Path
+    ) -> Iterator[Event]: ...
+
+
+@dataclass
+class Job:
+    """One turn in the making. `version` counts its visible changes."""
+
+    conversation: Conversation
+    turn: Turn  # the one to answer: the conversation may have moved on when a stopped job comes up
+    settings: TurnSettings
+    cancel: threading.Event = field(default_factory=threading.Event)
+    version: int = 0
+
+    @property
+    def answer(self) -> Answer:
+        return self.turn.answer
+
+    def changed(self) -> None:
+        self.version += 1
+
+
+class Desk:
+    """Takes turns in order of arrival and has the engine make them, one at a time."""
+
+    def __init__(self, engine: Callable[[], TurnMaker], store: FileStore, *, max_waiting: int = 20) -> None:
+        """`engine` is called for each turn; it may block while the model is loading and raises NextGPTError if that failed."""
+        self._engine = engine
+        self._store = store
+        self._max_waiting = max_waiting
+        self._queue: queue.Queue[Job] = queue.Queue()
+        self._jobs: dict[str, Job] = {}  # by conversation, waiting or running, in order of arrival
+        self._lock = threading.Lock()
+        self._worker: threading.Thread | None = None
+
+    def submit(self, conversation: Conversation, settings: TurnSettings) -> Job | None:
+        """Have the conversation's last turn answered; None where too many wait already."""
+        with self._lock:
+            if len(self._jobs) > self._max_waiting:
+                return None
+            job = Job(conversation, conversation.turns[-1], settings)
+            self._jobs[conversation.id] = job
+            if self._worker is None:
+                self._worker = threading.Thread(target=self._work, name="answers", daemon=True)
+                self._worker.start()
+        self._queue.put(job)
+        return job
+
+    def job(self, conversation_id: str) -> Job | None:
+        return self._jobs.get(conversation_id)
+
+    def ahead(self, job: Job) -> int:
+        """How many turns are made before this one."""
+        with self._lock:
+            waiting = list(self._jobs.values())
+        return waiting.index(job) if job in waiting else 0
+
+    def stop(self, conversation_id: str) -> bool:
+        """Stop a conversation's answer within one token or one step; what is there stays."""
+        job = self._jobs.get(conversation_id)
+        if job is None:
+            return False
+        job.cancel.set()
+        if job.answer.status == "waiting":
+            self._finish(job, "cancelled")
+        return True
+
+    def _work(self) -> None:
+        while True:
+            job = self._queue.get()
+            if job.cancel.is_set():
+                self._finish(job, "cancelled")
+                continue
+            try:
+                self._answer(job)
+                self._finish(job, "cancelled" if job.cancel.is_set() else "done")
+            except NextGPTError as error:
+                self._finish(job, "failed", str(error))
+            except MemoryError:
+                self._finish(job, "failed", "There was not enough memory for this answer; try fewer or smaller files, or fewer frames.")
+            except Exception:  # the page must go on; the reason is in the log
+                logger.exception("a turn failed")
+                self._finish(job, "failed", "Something went wrong while answering; press retry, and see the log if it happens again.")
+
+    def _answer(self, job: Job) -> None:
+        engine = self._engine()
+        answer = job.answer
+        if answer.finished:  # stopped while the model was loading
+            return
+        answer.status = "running"
+        job.changed()
+        folder = self._store.folder(job.conversation.id)
+        for event in engine.turn(job.conversation.messages(self._store), job.settings, cancel=job.cancel, out_dir=folder):
+            answer.add(event, self._store)
+            job.changed()
+
+    def _finish(self, job: Job, status: str, error: str = "") -> None:
+        with self._lock:
+            if self._jobs.get(job.conversation.id) is not job:
+                return
+            del self._jobs[job.conversation.id]
+        answer = job.answer
+        for piece in answer.pieces:
+            piece.preview = ""
+        if not answer.finished:
+            answer.status, answer.error = status, error
+        job.conversation.updated = time.time()
+        job.changed()

@@ -1,0 +1,136 @@
+"""Who has which conversations. Kept in memory by an unguessable key that the person's browser holds, with a copy of it all in the browser."""
+
+import logging
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.conversation import Conversation, Turn, from_json, to_json
+from app.files import FileStore
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+
+
+@dataclass
+class Person:
+    """One browser's conversations, the newest first, and the one that is open in each of its tabs is told by id."""
+
+    key: str = field(default_factory=lambda: secrets.token_hex(16))
+    conversations: list[Conversation] = field(default_factory=list)
+    seen: float = field(default_factory=time.time)
+    sent: list[float] = field(default_factory=list)  # times of the last messages, for the rate limit
+
+    def find(self, conversation_id: str) -> Conversation | None:
+        return next((one for one in self.conversations if one.id == conversation_id), None)
+
+    def listed(self) -> list[Conversation]:
+        """What the sidebar shows: conversations that were begun, the last used first."""
+        return sorted((one for one in self.conversations if one.turns), key=lambda one: -one.updated)
+
+
+class Library:
+    """All persons of this server. Two tabs of one browser share a Person, so neither overwrites the other."""
+
+    def __init__(self, store: FileStore, *, max_conversations: int = 30) -> None:
+        self.store = store
+        self.max_conversations = max_conversations
+        self._people: dict[str, Person] = {}
+        self._lock = threading.RLock()
+
+    def open(self, saved: Any) -> Person:
+        """The person whose browser holds `saved`; what this server does not know (it was restarted) is read from there."""
+        key = saved.get("key") if isinstance(saved, dict) else None
+        with self._lock:
+            if not isinstance(key, str) or not re.fullmatch(r"[0-9a-f]{32}", key):
+                return self._enter(Person())
+            person = self._people.get(key) or self._enter(Person(key=key, conversations=_read(saved)))
+            person.seen = time.time()
+            return person
+
+    def save(self, person: Person, *, current: str) -> dict[str, Any]:
+        """What the person's browser shall keep."""
+        with self._lock:
+            kept = person.listed()[: self.max_conversations]
+            return {"version": VERSION, "key": person.key, "current": current, "conversations": [to_json(one) for one in kept]}
+
+    def start(self, person: Person) -> Conversation:
+        """A new, empty conversation; empty ones are not piled up."""
+        with self._lock:
+            person.conversations = [one for one in person.conversations if one.turns]
+            for old in person.listed()[self.max_conversations - 1 :]:
+                if not old.busy:
+                    self.delete(person, old)
+            conversation = Conversation()
+            person.conversations.append(conversation)
+            return conversation
+
+    def add(self, person: Person, conversation: Conversation) -> None:
+        with self._lock:
+            person.conversations.append(conversation)
+
+    def branch(self, person: Person, conversation: Conversation, note: str) -> None:
+        """Keep a copy of a conversation as it is now, under a new name, before an edit changes it."""
+        copy = from_json(to_json(conversation))
+        copy.id, copy.note, copy.updated = secrets.token_hex(16), note, time.time() - 1
+        self.add(person, copy)
+
+    def delete(self, person: Person, conversation: Conversation) -> None:
+        """Forget a conversation and delete its files, save those that a branch of it still shows."""
+        with self._lock:
+            person.conversations = [one for one in person.conversations if one is not conversation]
+            self.release(person, conversation.files())
+
+    def cut(self, person: Person, conversation: Conversation, length: int) -> list[Turn]:
+        """Take the turns from `length` on off a conversation; returns them."""
+        with self._lock:
+            gone = conversation.turns[length:]
+            del conversation.turns[length:]
+            conversation.updated = time.time()
+            return gone
+
+    def release(self, person: Person, files: list[Any]) -> None:
+        """Delete files that none of the person's conversations shows any more."""
+        shown = {(file.folder, file.name) for one in person.conversations for file in one.files()}
+        for file in files:
+            if (file.folder, file.name) not in shown:
+                self.store.delete(file)
+
+    def allow(self, person: Person, per_minute: int, *, clock: Callable[[], float] = time.time) -> bool:
+        """The rate limit: False where the person sent too much in the last minute."""
+        with self._lock:
+            now = clock()
+            person.sent = [at for at in person.sent if now - at < 60]
+            if len(person.sent) >= per_minute:
+                return False
+            person.sent.append(now)
+            return True
+
+    def forget_old(self, keep_seconds: float) -> None:
+        """Drop persons who were not seen for the set time; their browsers still hold the text."""
+        with self._lock:
+            oldest = time.time() - keep_seconds
+            for key in [key for key, person in self._people.items() if person.seen < oldest]:
+                if not any(one.busy for one in self._people[key].conversations):
+                    del self._people[key]
+
+    def _enter(self, person: Person) -> Person:
+        self._people[person.key] = person
+        return person
+
+
+def _read(saved: dict[str, Any]) -> list[Conversation]:
+    """The conversations a browser held; one that cannot be read is left out, the others stay."""
+    conversations = []
+    values = saved.get("conversations")
+    for value in values if isinstance(values, list) else []:
+        try:
+            conversations.append(from_json(value))
+        except ValueError as error:
+            logger.warning("a saved conversation was left out: %s", error)
+    return conversations

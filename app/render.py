@@ -1,0 +1,160 @@
+"""A conversation as Gradio's Chatbot shows it: exactly two messages per turn, media by path, finished turns rendered once."""
+
+import mimetypes
+import time
+from html import escape
+from typing import Any
+
+from app.conversation import Answer, Conversation, Piece, Turn
+from app.files import FileStore, StoredFile
+from app.i18n import noun, say
+from app.jobs import Job
+from app.routing_view import routing_panel
+
+Content = dict[str, Any]
+# The settings that a person sees under a medium, where they are known.
+SHOWN_SETTINGS = ("steps", "guidance")
+
+
+class Renderer:
+    """Turns -> messages. `render` is cheap for finished turns, however many there are."""
+
+    def __init__(self, store: FileStore, *, html_props: dict[str, Any], video_props: dict[str, Any]) -> None:
+        """The two `…_props` are the configurations of a gr.HTML and a gr.Video: the Chatbot wants them with each component."""
+        self._store = store
+        self._html_props = html_props
+        self._video_props = video_props
+
+    def render(self, conversation: Conversation, language: str, job: Job | None = None, *, ahead: int = 0, loading: bool = False) -> list[dict]:
+        """Two messages per turn: the person's and the answer's. `job` is the one that makes the last answer, if any."""
+        messages: list[dict] = []
+        for number, turn in enumerate(conversation.turns):
+            if turn.answer.finished:
+                key = (language, number, turn.shown)
+                if turn.rendered is None or turn.rendered[0] != key:
+                    turn.rendered = (key, self._turn(turn, number, language))
+                messages += turn.rendered[1]
+            else:
+                messages += self._turn(turn, number, language, waiting=self._waiting(job, language, ahead, loading))
+        return messages
+
+    def _turn(self, turn: Turn, number: int, language: str, waiting: str = "") -> list[dict]:
+        asked: list[Any] = [self._file(file, language) for file in turn.files]
+        asked += [text(turn.text)] if turn.text else []
+        return [
+            {"role": "user", "content": asked or [text(" ")]},
+            {"role": "assistant", "content": self._answer(turn, number, language, waiting)},
+        ]
+
+    def _answer(self, turn: Turn, number: int, language: str, waiting: str) -> list[Content]:
+        answer = turn.answer
+        content: list[Content] = []
+        for piece in answer.pieces:
+            if piece.kind == "text":
+                content += [text(piece.text.strip())] if piece.text.strip() else []
+            elif piece.file is not None:
+                content += self._medium(piece.file, f"{number}:{piece.index}", language)
+            elif piece.error:
+                reason = say("medium_failed", language, noun=noun(piece.modality, language), reason=piece.error)
+                content.append(self._notice(reason, "problem"))
+            elif answer.finished:
+                content.append(self._notice(say("medium_stopped", language, noun=noun(piece.modality, language))))
+            else:
+                content.append(self._html(progress(piece, language)))
+        if not answer.finished:
+            return content or [self._html(f'<p class="nx-wait"><i></i><i></i><i></i><span>{escape(waiting)}</span></p>')]
+        content += [self._notice(sentence, kind) for sentence, kind in ending(answer, bool(content), language)]
+        if len(turn.versions) > 1:
+            content.append(self._html(versions(turn, number, language)))
+        if answer.seconds:
+            content.append(self._html(routing_panel(turn, language)))
+        return content
+
+    def _medium(self, file: StoredFile, reference: str, language: str) -> list[Content]:
+        if not self._store.has(file):
+            return [self._notice(say("gone", language, noun=noun(file.modality, language)))]
+        facts = [say("made", language)]
+        if file.info.get("seed") is not None:
+            facts.append(f"{say('seed', language)} {file.info['seed']}")
+        facts += [f"{say(name, language)} {file.info[name]:g}" for name in SHOWN_SETTINGS if isinstance(file.info.get(name), int | float)]
+        url = f"/gradio_api/file={self._store.path(file)}"
+        below = (
+            f'<div class="nx-below"><span>{escape(" · ".join(facts))}</span>'
+            f'<button type="button" data-nx="another:{reference}">{say("another", language)}</button>'
+            f'<button type="button" data-nx="use:{reference}">{say("use", language)}</button>'
+            f'<a href="{escape(url)}" download="{file.modality}{self._store.path(file).suffix}">{say("download", language)}</a></div>'
+        )
+        return [self._file(file, language), self._html(below)]
+
+    def _file(self, file: StoredFile, language: str) -> Content:
+        path = self._store.path(file)
+        if not path.is_file():
+            return self._notice(say("gone", language, noun=noun(file.modality, language)))
+        mime = mimetypes.guess_type(path.name)[0] or ""
+        if file.modality == "image" or mime.startswith("image/"):
+            mime = mime if mime.startswith("image/") else "image/png"
+        elif not mime.startswith(file.modality):  # .webm may be a sound
+            mime = f"{file.modality}/{path.suffix[1:]}"
+        value = {"path": str(path), "mime_type": mime, "orig_name": path.name, "meta": {"_type": "gradio.FileData"}}
+        if mime.startswith("video/"):
+            return {"type": "component", "component": "video", "value": value, "constructor_args": {}, "props": self._video_props}
+        return {"type": "file", "file": value, "alt_text": file.label or noun(file.modality, language)}
+
+    def _notice(self, sentence: str, kind: str = "quiet") -> Content:
+        return self._html(f'<p class="nx-notice {kind}">{escape(sentence)}</p>')
+
+    def _html(self, value: str) -> Content:
+        return {"type": "component", "component": "html", "value": value, "constructor_args": {}, "props": self._html_props}
+
+    def _waiting(self, job: Job | None, language: str, ahead: int, loading: bool) -> str:
+        if loading:
+            return say("model_loading", language)
+        if ahead:
+            return say("ahead", language, count=ahead)
+        return say("thinking" if job is not None and job.answer.status == "running" else "waiting", language)
+
+
+def text(value: str) -> Content:
+    """Words of a person or the model. Gradio renders the Markdown in it and sanitises the HTML."""
+    return {"type": "text", "text": value}
+
+
+def progress(piece: Piece, language: str) -> str:
+    """HTML of a medium in the making, of the size that the finished one will have."""
+    name = noun(piece.modality, language)
+    facts = [say("making", language, noun=name)]
+    if piece.step and piece.steps:
+        facts.append(say("step", language, step=piece.step, steps=piece.steps))
+        spent = time.monotonic() - piece.started
+        facts.append(say("left", language, seconds=max(1, round(spent / piece.step * (piece.steps - piece.step)))))
+    else:
+        facts.append(say("starting", language))
+    shown = f'<img src="{piece.preview}" alt="">' if piece.preview else ""
+    return (
+        f'<div class="nx-making {piece.modality}" aria-live="off"><div class="nx-preview">{shown}</div>'
+        f'<progress max="{piece.steps or 1}" value="{piece.step}" aria-label="{escape(facts[0])}"></progress>'
+        f"<span>{escape(' · '.join(facts))}</span></div>"
+    )
+
+
+def versions(turn: Turn, number: int, language: str) -> str:
+    """HTML of the arrows between the answers that retry made."""
+    here, count = turn.shown + 1, len(turn.versions)
+
+    def arrow(to: int, sign: str, key: str) -> str:
+        off = "" if 0 <= to < count else " disabled"
+        return f'<button type="button" data-nx="version:{number}:{to}" aria-label="{say(key, language)}"{off}>{sign}</button>'
+
+    label = say("version", language, here=here, count=count)
+    return f'<div class="nx-below">{arrow(turn.shown - 1, "‹", "earlier")}<span>{label}</span>{arrow(turn.shown + 1, "›", "later")}</div>'
+
+
+def ending(answer: Answer, said: bool, language: str) -> list[tuple[str, str]]:
+    """What is to be said after an answer that did not end as usual: (sentence, kind)."""
+    if answer.status == "failed":
+        return [(answer.error, "problem")]
+    if answer.status == "cancelled":
+        return [(say("stopped", language), "quiet")]
+    if not said:
+        return [(say("nothing", language), "quiet")]
+    return [(say("cut", language), "quiet")] if answer.cut else []

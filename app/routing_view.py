@@ -1,0 +1,93 @@
+"""The foldable panel of an answer: the system's picture with what was active lit, the signal spans, a bar per stage."""
+
+from html import escape
+
+from app.conversation import Answer, Turn
+from app.i18n import noun, say
+
+MODALITIES = ("image", "audio", "video")
+ROWS = {"image": 34, "audio": 84, "video": 134}
+BOX = 36  # height of a box; widths are below
+
+
+def routing_panel(turn: Turn, language: str) -> str:
+    """HTML of the panel, folded."""
+    answer = turn.answer
+    facts = say("tokens", language, prompt=answer.prompt_tokens, generated=answer.generated_tokens)
+    return (
+        f'<details class="nx-routing"><summary>{say("routing", language)}</summary>'
+        f"{system_picture(turn, language)}"
+        f'<p class="nx-facts">{facts}</p>{_spans(answer, language)}{_times(answer, language)}</details>'
+    )
+
+
+def system_picture(turn: Turn, language: str) -> str:
+    """The paper's figure as SVG: encoders, input projection, language model, output projections, decoders."""
+    heard = {file.modality for file in turn.files}
+    fired = {span["modality"] for span in turn.answer.spans}
+    parts: list[str] = []
+
+    def box(x: int, y: int, width: int, label: str, lit: bool, height: int = BOX) -> None:
+        kind = "on" if lit else "off"
+        parts.append(
+            f'<g class="{kind}"><rect x="{x}" y="{y}" width="{width}" height="{height}" rx="8"/>'
+            f'<text x="{x + width / 2}" y="{y + height / 2 + 4}">{escape(label)}</text></g>'
+        )
+
+    def line(x1: int, y1: float, x2: int, y2: float, lit: bool) -> None:
+        bend = (x1 + x2) / 2
+        parts.append(f'<path class="{"on" if lit else "off"}" d="M{x1} {y1} C{bend} {y1} {bend} {y2} {x2} {y2}"/>')
+
+    middle = 102.0
+    for modality in MODALITIES:
+        y = ROWS[modality] + BOX / 2
+        line(70, y, 90, y, modality in heard)
+        line(176, y, 206, y, modality in heard)
+        line(292, y, 322, middle if modality != "audio" else y, modality in heard)
+        line(422, middle if modality != "audio" else y, 452, y, modality in fired)
+        line(548, y, 578, y, modality in fired)
+        line(664, y, 684, y, modality in fired)
+    line(70, 202, 322, 150, bool(turn.text))
+    line(422, 150, 684, 202, bool(turn.answer.text))
+    for modality in MODALITIES:
+        name, y = noun(modality, language), ROWS[modality]
+        box(6, y, 64, name, modality in heard)
+        box(90, y, 86, say("encoders", language), modality in heard)
+        box(206, y, 86, "→ LLM", modality in heard)
+        box(452, y, 96, f"[{modality[:3].upper()}] →", modality in fired)
+        box(578, y, 86, say("decoders", language), modality in fired)
+        box(684, y, 64, name, modality in fired)
+    box(6, 184, 64, say("text", language), bool(turn.text))
+    box(684, 184, 64, say("text", language), bool(turn.answer.text))
+    box(322, 34, 100, say("llm", language), True, height=136)
+    heads = [(133, "encoders"), (249, "input_projection"), (500, "output_projection"), (621, "decoders")]
+    titles = "".join(f'<text class="head" x="{x}" y="20">{escape(say(key, language))}</text>' for x, key in heads)
+    label = escape(say("routing", language))
+    return f'<svg class="nx-system" viewBox="0 0 754 226" role="img" aria-label="{label}">{titles}{"".join(parts)}</svg>'
+
+
+def _spans(answer: Answer, language: str) -> str:
+    if not answer.spans:
+        return f'<p class="nx-facts">{say("no_spans", language)}</p>'
+    items = "".join(
+        "<li>"
+        + escape(
+            say("span", language, noun=noun(span["modality"], language), start=span["start"], end=span["start"] + span["length"] - 1)
+        )
+        + "</li>"
+        for span in answer.spans
+    )
+    return f'<h4>{say("spans", language)}</h4><ul>{items}</ul>'
+
+
+def _times(answer: Answer, language: str) -> str:
+    stages = {name: seconds for name, seconds in answer.seconds.items() if name != "total" and seconds > 0}
+    if not stages:
+        return ""
+    longest = max(stages.values())
+    rows = "".join(
+        f'<div class="nx-time"><span>{escape(name)}</span><i style="width:{max(1.0, 100 * seconds / longest):.1f}%"></i>'
+        f"<b>{seconds:.2f} s</b></div>"
+        for name, seconds in stages.items()
+    )
+    return f'<h4>{say("times", language)}</h4><div class="nx-times">{rows}</div>'

@@ -1,0 +1,103 @@
+"""Every limit of the page in one place. Each field can be set by an environment variable: NEXTGPT_ and the field's name in capitals."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from nextgpt_core.errors import ConfigError
+from nextgpt_core.messages import TurnSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+MADE = {"picture": "image", "sound": "audio", "film": "video"}  # what a person calls it -> modality
+ANSWERS = ("auto", "text", *MADE)
+QUALITIES: dict[str, int | None] = {"fast": 8, "balanced": None, "fine": 40}  # denoising steps; None: the preset's own
+MAX_STEPS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Limits of size, length, count, rate and time. Example: NEXTGPT_MAX_UPLOAD_MB=50."""
+
+    max_upload_mb: int = 200  # one file
+    max_files: int = 20  # files of one message
+    max_text: int = 20_000  # characters of one message
+    max_turns: int = 200  # of one conversation
+    max_conversations: int = 30  # of one person
+    max_waiting: int = 20  # turns waiting for the model, over all persons
+    turns_per_minute: int = 30  # of one person
+    max_import_mb: int = 200  # a conversation file, unpacked
+    keep_hours: float = 24.0  # uploads and results are deleted after this
+    updates_per_second: float = 20.0  # of a streaming answer
+    data_dir: str = ""  # where uploads and results lie; empty: outputs/page beside launch.py, or a temporary folder
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, str) and value <= 0:
+                raise ConfigError(f"NEXTGPT_{field.name.upper()} must be greater than 0, not {value}.")
+
+    @property
+    def data_path(self) -> Path:
+        """The folder of uploads and results: absolute, existing, closed to other users of the machine."""
+        wanted = Path(self.data_dir) if self.data_dir else ROOT / "outputs" / "page"
+        try:
+            wanted.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError:
+            if self.data_dir:
+                raise ConfigError(f"NEXTGPT_DATA_DIR: {wanted} cannot be written; name another folder.") from None
+            wanted = Path(tempfile.mkdtemp(prefix="nextgpt-"))
+        return wanted.resolve()
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment. Raises ConfigError with the variable's name."""
+    environment = os.environ if environment is None else environment
+    values: dict[str, int | float | str] = {}
+    for field in fields(Settings):
+        name = f"NEXTGPT_{field.name.upper()}"
+        if name not in environment:
+            continue
+        kind = type(field.default)
+        try:
+            values[field.name] = kind(environment[name])
+        except ValueError:
+            raise ConfigError(f"{name} must be a number, not {environment[name]!r}.") from None
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What a person set on the page (or in the terminal) for the next answer. 0 means: the preset's own default."""
+
+    answer: str = "auto"
+    forbid: tuple[str, ...] = ()  # of "picture", "sound", "film"
+    temperature: float = 0.0
+    top_p: float = 0.9
+    max_new_tokens: int = 200
+    guidance: float = 0.0
+    steps: int = 0
+    seconds: float = 0.0
+    frames: int = 0
+    seed: int | None = None
+
+    def turn_settings(self) -> TurnSettings:
+        """The core's form of these choices. Raises ConfigError where they contradict each other."""
+        if self.answer in self.forbid:
+            raise ConfigError(f"A {self.answer} is both asked for and forbidden; change one of the two settings.")
+        if self.answer not in ANSWERS:
+            raise ConfigError(f"Answer with one of {', '.join(ANSWERS)}, not {self.answer}.")
+        wanted = None if self.answer == "auto" else frozenset({"text", MADE.get(self.answer, "text")})
+        return TurnSettings(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_new_tokens=self.max_new_tokens,
+            seed=self.seed,
+            answer_with=wanted,
+            forbid=frozenset(MADE[name] for name in self.forbid),
+            guidance=self.guidance or None,
+            steps=self.steps or None,
+            seconds=self.seconds or None,
+            frames=self.frames or None,
+        )
