@@ -117,8 +117,14 @@ class LanguageModel(nn.Module):
         return {"input": self.added_input, "output": self.added_output}
 
     def load_tokens(self, tensors: dict[str, Tensor], *, name: str) -> None:
-        """Strictly fill the added rows. Raises CheckpointMismatch."""
-        _fill(self.token_state(), tensors, name=name)
+        """Strictly fill the added rows; a file may also hold the base rows (`base_input`, `base_output`), where those were trained on.
+
+        Raises CheckpointMismatch.
+        """
+        wanted = self.token_state()
+        if "base_input" in tensors:  # upstream left the whole tables trainable, so the published ones differ from Vicuna's
+            wanted |= {"base_input": self.network.embed_tokens.weight, "base_output": self._head}
+        _fill(wanted, tensors, name=name)
 
 
 def load_language_model(folder: Path, *, added_tokens: Sequence[str], precision: str = "float32", device: str = "cpu") -> LanguageModel:

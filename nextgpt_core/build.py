@@ -1,0 +1,117 @@
+"""Preset -> NextGPT. The only place that reads the tables of parts, and where parts that contradict each other are refused."""
+
+import logging
+from collections.abc import Collection, Iterable
+
+import torch
+
+from nextgpt_core.config import OutputConfig, Preset
+from nextgpt_core.decoders import DECODERS
+from nextgpt_core.decoders.base import Decoder
+from nextgpt_core.encoders import ENCODERS
+from nextgpt_core.encoders.base import Encoder
+from nextgpt_core.errors import CheckpointMissing, ConfigError
+from nextgpt_core.llm import PRECISIONS, LanguageModel, load_language_model
+from nextgpt_core.model import NextGPT
+from nextgpt_core.projections import INPUT_KINDS, InputProjection, OutputProjection
+from nextgpt_core.prompt import TEMPLATES, Template
+
+log = logging.getLogger(__name__)
+
+
+def build(preset: Preset, *, device: str = "cpu", decoders: Collection[str] | None = None) -> NextGPT:
+    """A NextGPT that can take turns: everything loaded strictly, the adapter merged where the weights allow it.
+
+    `decoders` limits which modalities are made (None: all). A bundled modality whose decoder is absent is left out with a warning;
+    everything else that is missing raises CheckpointMissing.
+    """
+    model = build_trainable(preset, device=device)
+    model.load_trained(preset.folder)
+    if preset.llm.precision not in ("8bit", "4bit"):
+        model.llm.merge_lora()
+    model.encoder = build_encoder(preset)
+    for modality, output in preset.outputs.items():
+        if decoders is None or modality in decoders:
+            try:
+                model.decoders[modality] = build_decoder(preset, modality, output)
+            except CheckpointMissing as error:
+                log.warning("no %s will be made: %s", modality, error)
+    return model.eval()
+
+
+def build_trainable(preset: Preset, *, device: str = "cpu") -> NextGPT:
+    """The part of the system that is trained, around the frozen language model: fresh projections, tokens and adapter."""
+    _require(preset.llm.precision, PRECISIONS, where=f"{preset.name}: llm.precision")
+    llm = load_language_model(
+        preset.file(preset.llm.path), added_tokens=preset.added_tokens, precision=preset.llm.precision, device=device
+    )
+    _agree(preset, "llm.width", preset.llm.width, llm.width)
+    _agree(preset, "llm.vocabulary", preset.llm.vocabulary, llm.vocabulary)
+    llm.add_lora(rank=preset.lora.rank, alpha=preset.lora.alpha, targets=preset.lora.targets, dropout=preset.lora.dropout)
+    return assemble_around(preset, llm)
+
+
+def assemble_around(preset: Preset, llm: LanguageModel) -> NextGPT:
+    """The preset's projections around a language model that is already there."""
+    _require(preset.input_projection.kind, INPUT_KINDS, where=f"{preset.name}: input_projection.kind")
+    input_projection = InputProjection(
+        kind=preset.input_projection.kind,
+        encoder_width=preset.encoder.width,
+        llm_width=llm.width,
+        tokens=preset.encoder.tokens,
+        shared=preset.input_projection.shared,
+    )
+    output_projections = {
+        modality: OutputProjection(
+            llm_width=llm.width, condition_shape=output.condition_shape, width=output.width, layers=output.layers
+        )
+        for modality, output in preset.outputs.items()
+    }
+    model = NextGPT(
+        name=preset.name,
+        llm=llm,
+        input_projection=input_projection.to(llm.device),
+        output_projections={modality: projection.to(llm.device) for modality, projection in output_projections.items()},
+        boundary_tokens=preset.boundary_tokens,
+        signal_tokens={modality: preset.signal_tokens(modality) for modality in preset.outputs},
+    )
+    return model
+
+
+def build_template(preset: Preset, model: NextGPT) -> Template:
+    """The form of the preset's conversations, over the model's tokens."""
+    _require(preset.llm.template, TEMPLATES, where=f"{preset.name}: llm.template")
+    template = TEMPLATES[preset.llm.template]
+    return template(model.llm.tokenizer, boundary=model.boundary, signals=model.signals, system=preset.llm.system)
+
+
+def build_encoder(preset: Preset) -> Encoder:
+    """The frozen encoder, checked against what the preset says of it."""
+    _require(preset.encoder.kind, ENCODERS, where=f"{preset.name}: encoder.kind")
+    encoder: Encoder = ENCODERS[preset.encoder.kind](preset.file(preset.encoder.path))
+    _agree(preset, "encoder.width", preset.encoder.width, encoder.width)
+    for modality, count in preset.encoder.tokens.items():
+        if modality not in encoder.modalities:
+            raise ConfigError(f"{preset.name}: encoder '{preset.encoder.kind}' does not read {modality}; remove it from encoder.tokens.")
+        _agree(preset, f"encoder.tokens.{modality}", count, encoder.tokens(modality))
+    return encoder
+
+
+def build_decoder(preset: Preset, modality: str, output: OutputConfig) -> Decoder:
+    """One decoder, checked against the projection that feeds it."""
+    _require(output.decoder, DECODERS, where=f"{preset.name}: outputs.{modality}.decoder")
+    decoder: Decoder = DECODERS[output.decoder](preset.file(output.path), dtype=getattr(torch, output.precision))
+    _agree(preset, f"outputs.{modality}.condition_shape", list(output.condition_shape), list(decoder.condition_shape))
+    if decoder.modality != modality:
+        raise ConfigError(f"{preset.name}: the decoder '{output.decoder}' makes {decoder.modality}, not {modality}.")
+    return decoder
+
+
+def _require(name: str, known: Iterable[str], *, where: str) -> None:
+    if name not in known:
+        raise ConfigError(f"{where} is '{name}'; known are {', '.join(sorted(known))}.")
+
+
+def _agree(preset: Preset, what: str, said: object, found: object) -> None:
+    if said != found:
+        raise ConfigError(f"{preset.name}: the preset says {what} is {said}, but the part in its folder has {found}; correct one of them.")

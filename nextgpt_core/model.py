@@ -1,0 +1,102 @@
+"""NExT-GPT: the parts, injected, and the three ways between them. What is trained has a name and a file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nextgpt_core.checkpoints import load_strict, read_tensors, save_tensors
+from nextgpt_core.decoders.base import Decoder
+from nextgpt_core.encoders.base import Encoder
+from nextgpt_core.llm import LanguageModel
+from nextgpt_core.projections import InputProjection, OutputProjection
+
+# The trained parts and their files in a preset's folder.
+TRAINED_FILES = {
+    "input_projection": "input_projection.safetensors",
+    "output_projections": "output_projections.safetensors",
+    "tokens": "tokens.safetensors",
+    "lora": "lora.safetensors",
+}
+TABLES_FILE = "tables.safetensors"  # the base vocabulary's rows, in presets that trained them too (7b)
+
+
+class NextGPT(nn.Module):
+    """Encoder -> input projection -> language model -> output projections -> decoders.
+
+    `encoder` and `decoders` may be absent (training needs neither); a modality without a decoder cannot be made.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        llm: LanguageModel,
+        input_projection: InputProjection,
+        output_projections: Mapping[str, OutputProjection],
+        boundary_tokens: tuple[str, str],
+        signal_tokens: Mapping[str, tuple[str, ...]],
+        encoder: Encoder | None = None,
+        decoders: Mapping[str, Decoder] | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.llm = llm
+        self.input_projection = input_projection
+        self.output_projections = nn.ModuleDict(dict(output_projections))
+        self.encoder = encoder
+        self.decoders: dict[str, Decoder] = dict(decoders or {})
+        self.boundary: tuple[int, int] = (llm.added[boundary_tokens[0]], llm.added[boundary_tokens[1]])
+        self.signals = {modality: tuple(llm.added[token] for token in tokens) for modality, tokens in signal_tokens.items()}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The modalities it can perceive."""
+        return () if self.encoder is None else self.encoder.modalities
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The modalities it can make."""
+        return tuple(modality for modality in self.signals if modality in self.decoders)
+
+    @torch.inference_mode()
+    def perceive(self, modality: str, content: Any) -> Tensor:
+        """A medium's content, as its spec loads it -> vectors that stand in the prompt [M, d]."""
+        if self.encoder is None:
+            raise RuntimeError("this NextGPT was built without its encoder")
+        features = self.encoder.encode(modality, content)  # [N, D]
+        parameter = next(self.input_projection.parameters())
+        return self.input_projection(modality, features.to(parameter)[None])[0].to(self.llm.dtype)
+
+    def condition(self, modality: str, states: Tensor, embeddings: Tensor) -> Tensor:
+        """States at a span's k signal tokens [b, k, d] and their input embeddings [b, k, d] -> condition [b, L, D], float32."""
+        parameter = next(self.output_projections[modality].parameters())
+        return self.output_projections[modality](states.to(parameter), embeddings.to(parameter)).float()
+
+    def trained_state(self, part: str) -> dict[str, Tensor]:
+        """The tensors of a trained part (a key of TRAINED_FILES) under their file names."""
+        if part == "tokens":
+            return self.llm.token_state()
+        if part == "lora":
+            return self.llm.lora_state()
+        module: nn.Module = getattr(self, part)
+        return module.state_dict()
+
+    def load_trained(self, folder: Path) -> None:
+        """Load every trained part strictly. Raises CheckpointMissing or CheckpointMismatch."""
+        for part, name in TRAINED_FILES.items():
+            if part == "tokens":
+                self.llm.load_tokens(read_tensors(folder / name), name=str(folder / name))
+            elif part == "lora":
+                self.llm.load_lora(read_tensors(folder / name), name=str(folder / name))
+            else:
+                load_strict(getattr(self, part), folder / name)
+        if (folder / TABLES_FILE).is_file():
+            self.llm.load_tables(read_tensors(folder / TABLES_FILE), name=str(folder / TABLES_FILE))
+
+    def save_trained(self, folder: Path, *, dtype: torch.dtype | None = torch.float16) -> None:
+        """Write every trained part, one file each."""
+        for part, name in TRAINED_FILES.items():
+            save_tensors(self.trained_state(part), folder / name, dtype=dtype)
