@@ -20,7 +20,6 @@ TRAINED_FILES = {
     "tokens": "tokens.safetensors",
     "lora": "lora.safetensors",
 }
-TABLES_FILE = "tables.safetensors"  # the base vocabulary's rows, in presets that trained them too (7b)
 
 
 class NextGPT(nn.Module):
@@ -93,8 +92,6 @@ class NextGPT(nn.Module):
                 self.llm.load_lora(read_tensors(folder / name), name=str(folder / name))
             else:
                 load_strict(getattr(self, part), folder / name)
-        if (folder / TABLES_FILE).is_file():
-            self.llm.load_tables(read_tensors(folder / TABLES_FILE), name=str(folder / TABLES_FILE))
 
     def save_trained(self, folder: Path, *, dtype: torch.dtype | None = torch.float16) -> None:
         """Write every trained part, one file each."""
