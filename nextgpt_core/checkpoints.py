@@ -1,11 +1,12 @@
 """Weight files: strict load and save, part by part. What does not fit is named and refused, never filled with random numbers."""
 
 import hashlib
+import json
 import pickle
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate import init_empty_weights
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
+MANIFEST_FILE = "manifest.json"
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -122,3 +124,39 @@ def sha256(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def write_manifest(folder: Path, names: Iterable[str], facts: Mapping[str, Any]) -> Path:
+    """Record size and SHA-256 of files in a folder, with what else is worth knowing of them -> the manifest's path."""
+    parts = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in names}
+    partial = folder / f"{MANIFEST_FILE}.partial"
+    partial.write_text(json.dumps({**facts, "parts": parts}, indent=1) + "\n", encoding="utf-8")
+    return partial.replace(folder / MANIFEST_FILE)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Raises CheckpointMissing or CheckpointMismatch."""
+    path = folder / MANIFEST_FILE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointMissing(f"{path} is not there; run `python3 launch.py convert` on the published file.") from error
+    except ValueError as error:
+        raise CheckpointMismatch(f"{path} cannot be read ({error}); convert the published file again.") from error
+    if not isinstance(found, dict) or not isinstance(found.get("parts"), dict):
+        raise CheckpointMismatch(f"{path} lists no parts; convert the published file again.")
+    return found
+
+
+def verify_manifest(folder: Path) -> list[str]:
+    """What differs between a folder and its manifest, one sentence each; empty when every file is whole."""
+    problems = []
+    for name, wanted in read_manifest(folder)["parts"].items():
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{path} is not there.")
+        elif path.stat().st_size != wanted["bytes"]:
+            problems.append(f"{path} has {path.stat().st_size} bytes, expected {wanted['bytes']}.")
+        elif sha256(path) != wanted["sha256"]:
+            problems.append(f"{path} is not the file that was converted (its SHA-256 differs).")
+    return problems

@@ -1,0 +1,11 @@
+"""Encoders: from a loaded medium to a few vectors. A new one is one file here and one line in the table."""
+
+from collections.abc import Callable
+from typing import Any
+
+from nextgpt_core.encoders.imagebind import ImageBindEncoder
+
+# name in a preset -> load(path)
+ENCODERS: dict[str, Callable[..., Any]] = {
+    "imagebind": ImageBindEncoder.from_folder,
+}

@@ -62,9 +62,11 @@ class ImageBindEncoder:
         self.width = model.out
 
     @classmethod
-    def from_file(cls, path: Path, *, dtype: torch.dtype = torch.float32, legacy: bool = False) -> "ImageBindEncoder":
-        """imagebind_huge.pth as published, or its safetensors; the towers that chat has no use for stay on disk."""
-        return cls(load_imagebind(path, towers=("vision", "audio"), dtype=dtype), legacy=legacy)
+    def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32, legacy: bool = False) -> "ImageBindEncoder":
+        """A folder with imagebind_huge.pth as published, or imagebind_huge.safetensors; towers that chat has no use for stay on disk."""
+        faster = path / "imagebind_huge.safetensors"
+        file = faster if faster.is_file() else path / "imagebind_huge.pth"
+        return cls(load_imagebind(file, towers=("vision", "audio"), dtype=dtype), legacy=legacy)
 
     def tokens(self, modality: str) -> int:
         return 1
