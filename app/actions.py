@@ -229,7 +229,7 @@ class Actions:
         first = self._state(tab)
         if sent:
             tab.chosen = ()
-            first |= {"box": gr.update(value={"text": "", "files": []}, **_buttons(job is not None)), "chosen": ""}
+            first |= {"box": _box(job is not None, {"text": "", "files": []}), "chosen": ""}
         yield first
         if job is not None:
             async for update in self._follow(tab, job):
@@ -272,7 +272,7 @@ class Actions:
         job = self.desk.job(conversation.id)
         return {
             **self._messages(tab, job),
-            "box": gr.update(**_buttons(job is not None)),
+            "box": _box(job is not None),
             "listing": gr.update(choices=choices, value=value),
             "saved": self.library.save(person, current=conversation.id),
         }
@@ -358,9 +358,10 @@ def choices_from(values: dict[str, Any]) -> Choices:
     )
 
 
-def _buttons(busy: bool) -> dict[str, bool]:
-    """Send or stop: whichever makes sense now."""
-    return {"submit_btn": not busy, "stop_btn": busy}
+def _box(busy: bool, value: Any = None) -> Any:
+    """The message box with send or stop, whichever makes sense now, and perhaps a new content."""
+    buttons: Any = {"submit_btn": not busy, "stop_btn": busy}
+    return gr.update(**buttons) if value is None else gr.update(value=value, **buttons)
 
 
 def _title(conversation: Conversation, language: str) -> str:

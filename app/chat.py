@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def make_page(load: Callable[[], TurnMaker], settings: Settings, *, name: str, s
     with gr.Blocks(title="NExT-GPT Chat", fill_height=True, fill_width=True, analytics_enabled=False) as page:
         renderer = Renderer(
             store,
-            html_props=gr.HTML(render=False).get_config(),
+            html_props=gr.HTML(render=False, apply_default_css=False).get_config(),
             video_props=gr.Video(render=False, loop=True, autoplay=True).get_config(),
         )
         actions = Actions(settings, store, library, desk, loader, renderer)
@@ -63,7 +64,7 @@ def lay_out(settings: Settings, seed: int | None) -> dict[str, Any]:
         parts["listing"] = gr.Radio([], label=t("conversations"), elem_id="nx-list")
         with gr.Row(elem_id="nx-files"):
             parts["export"] = gr.Button(t("export"), size="sm", elem_id="nx-export")
-            parts["import"] = gr.UploadButton(t("import"), size="sm", file_types=[".zip"], elem_id="nx-import")
+            parts["import"] = gr.UploadButton(str(t("import")), size="sm", file_types=[".zip"], elem_id="nx-import")
         parts["delete"] = gr.Button(t("delete"), size="sm", variant="stop", elem_id="nx-delete")
         parts["keeps"] = gr.Markdown(say("keeps", hours=f"{settings.keep_hours:g}"), elem_id="nx-keeps")
         parts["download"] = gr.DownloadButton("zip", visible="hidden", elem_id="nx-download")
@@ -85,7 +86,7 @@ def lay_out(settings: Settings, seed: int | None) -> dict[str, Any]:
             editable="user",
             allow_tags=False,
             placeholder=f"<h1>{say('hello')}</h1><p>{say('hello_more')}</p>",
-            examples=examples("en"),
+            examples=list(examples("en")),  # type: ignore[arg-type]
             feedback_options=None,
         )
         parts["chosen"] = gr.HTML("", elem_id="nx-chosen")
@@ -95,7 +96,7 @@ def lay_out(settings: Settings, seed: int | None) -> dict[str, Any]:
         parts["box"] = gr.MultimodalTextbox(
             label=t("message"),
             show_label=False,
-            placeholder=t("message_hint"),
+            placeholder=str(t("message_hint")),
             sources=["upload", "microphone"],
             file_count="multiple",
             lines=1,
@@ -159,9 +160,13 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
         async for update in actions.switch(tab, conversation_id):
             yield named(update)
 
-    def status(tab: Tab) -> tuple[Any, Any]:
+    def chose(tab: Tab, message: Any) -> Any:
+        return named(actions.chose(tab, message)) or gr.skip()
+
+    def status(request: gr.Request) -> tuple[Any, Any]:
         state, values = actions.status()
-        return f'<p class="nx-status {state}" role="status">{say(state, tab.language, **values)}</p>', gr.Timer(active=state == "loading")
+        sentence = escape(say(state, language_of(request), **values))
+        return f'<p class="nx-status {state}" role="status">{sentence}</p>', gr.Timer(active=state == "loading")
 
     def furnish(request: gr.Request) -> dict[Any, Any]:
         """What Gradio does not translate itself: choices, examples, the greeting."""
@@ -179,9 +184,9 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
 
     page.load(furnish, None, [parts["answer"], parts["quality"], parts["forbid"], parts["keeps"], chat], **quiet)
     page.load(opened, [tab, parts["saved"]], outputs, **quiet)
-    gr.on([page.load, parts["timer"].tick], status, [tab], [parts["status"], parts["timer"]], **quiet)
+    gr.on([page.load, parts["timer"].tick], status, None, [parts["status"], parts["timer"]], **quiet)
     box.submit(sent, [tab, box, *chosen], outputs, trigger_mode="multiple", **quiet)
-    box.change(lambda tab, message: named(actions.chose(tab, message)) or gr.skip(), [tab, box], outputs, trigger_mode="always_last", **quiet)
+    box.change(chose, [tab, box], outputs, trigger_mode="always_last", **quiet)
     box.stop(actions.stop, [tab], None, queue=False, **quiet)
     chat.example_select(example, [tab, *chosen], outputs, **quiet)
     chat.retry(retried, [tab, *chosen], outputs, **quiet)
@@ -251,4 +256,16 @@ def serve(
 def theme() -> gr.themes.Base:
     """Calm, with the system's own fonts: nothing is fetched from elsewhere."""
     fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
-    return gr.themes.Soft(primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"])
+    soft = gr.themes.Soft(
+        primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"]
+    )
+    return soft.set(
+        block_title_background_fill="transparent",
+        block_title_text_color="*body_text_color",
+        block_title_padding="0",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+    )

@@ -33,19 +33,22 @@ EXAMPLES: tuple[tuple[str, str], ...] = (
     ("Make a film of a rocket moving up.", ""),
     ("What happens in this film?", "film.mp4"),
 )
-SHOWN: tuple[tuple[str, str], ...] = (  # what stands on the buttons
-    ("🍎 Draw a red apple on a blue background", "🍎 画一个蓝色背景上的红苹果"),
-    ("🖼️ What is in this picture?", "🖼️ 这张图片里是什么?"),
-    ("🎻 Let me hear a violin", "🎻 让我听听小提琴"),
-    ("👂 What do I hear? Show me a picture of it", "👂 我听到了什么?画出来"),
-    ("🚀 Make a film of a rocket moving up", "🚀 做一段火箭上升的视频"),
-    ("🎬 What happens in this film?", "🎬 这段视频里发生了什么?"),
+SHOWN: tuple[tuple[str, str, str], ...] = (  # what stands on the buttons, and their icons
+    ("Draw a red apple on a blue background", "画一个蓝色背景上的红苹果", "apple"),
+    ("What is in this picture?", "这张图片里是什么?", "picture"),
+    ("Let me hear a violin", "让我听听小提琴", "violin"),
+    ("What do I hear? Show me a picture of it", "我听到了什么?画出来", "ear"),
+    ("Make a film of a rocket moving up", "做一段火箭上升的视频", "rocket"),
+    ("What happens in this film?", "这段视频里发生了什么?", "film"),
 )
 
 
 def examples(language: str) -> list[dict[str, Any]]:
     """What the empty chat offers."""
-    return [{"text": text, "display_text": text} for text in (pair[language == "zh"] for pair in SHOWN)]
+    return [
+        {"text": english, "display_text": chinese if language == "zh" else english, "icon": str(MEDIA / f"icon-{icon}.png")}
+        for english, chinese, icon in SHOWN
+    ]
 
 
 def example_message(index: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Who has which conversations. Kept in memory by an unguessable key that the person's browser holds, with a copy of it all in the browser."""
+"""Who has which conversations: kept here under an unguessable key that the person's browser holds, and copied into the browser."""
 
 import logging
 import re

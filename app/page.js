@@ -11,6 +11,30 @@
     field.dispatchEvent(new Event("input", { bubbles: true }));
   }, true);
 
+  // What Gradio leaves without a name for screen readers: pictures that open, groups with a label, icons that act as buttons.
+  const names = {
+    "#nx-chat .image-container > button:not([aria-label])": (button) => {
+      button.setAttribute("aria-label", document.documentElement.lang.startsWith("zh") ? "放大图片" : "Enlarge the picture");
+    },
+    "#nx-chat [data-testid=bot][aria-label]:not([role]), #nx-chat [data-testid=user][aria-label]:not([role])": (group) => group.setAttribute("role", "group"),
+    "#nx-chat .minimal-audio-player[aria-label]:not([role])": (group) => group.setAttribute("role", "group"),
+  };
+  const label = () => {
+    for (const [selector, name] of Object.entries(names)) document.querySelectorAll(selector).forEach(name);
+  };
+  let labelling = 0;
+  new MutationObserver(() => {
+    labelling ||= setTimeout(() => { labelling = 0; label(); }, 200);
+  }).observe(document.documentElement, { childList: true, subtree: true });
+
+  // On a narrow screen the conversations would cover everything: they start folded away.
+  const fold = setInterval(() => {
+    const left = document.querySelector("#nx-left");
+    if (!left) return;
+    clearInterval(fold);
+    if (window.innerWidth < 768 && left.classList.contains("open")) left.querySelector(".toggle-button")?.click();
+  }, 50);
+
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest?.("input, textarea, [contenteditable]");
     if (event.key === "Escape") document.querySelector("#nx-box .stop-button")?.click();

@@ -25,7 +25,9 @@ class Renderer:
         self._html_props = html_props
         self._video_props = video_props
 
-    def render(self, conversation: Conversation, language: str, job: Job | None = None, *, ahead: int = 0, loading: bool = False) -> list[dict]:
+    def render(
+        self, conversation: Conversation, language: str, job: Job | None = None, *, ahead: int = 0, loading: bool = False
+    ) -> list[dict]:
         """Two messages per turn: the person's and the answer's. `job` is the one that makes the last answer, if any."""
         messages: list[dict] = []
         for number, turn in enumerate(conversation.turns):

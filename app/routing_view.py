@@ -3,7 +3,8 @@
 from html import escape
 
 from app.conversation import Answer, Turn
-from app.i18n import noun, say
+from app.i18n import TEXTS, noun, say
+from nextgpt_core.modalities import MODALITIES as SPECS
 
 MODALITIES = ("image", "audio", "video")
 ROWS = {"image": 34, "audio": 84, "video": 134}
@@ -34,36 +35,41 @@ def system_picture(turn: Turn, language: str) -> str:
             f'<text x="{x + width / 2}" y="{y + height / 2 + 4}">{escape(label)}</text></g>'
         )
 
-    def line(x1: int, y1: float, x2: int, y2: float, lit: bool) -> None:
-        bend = (x1 + x2) / 2
-        parts.append(f'<path class="{"on" if lit else "off"}" d="M{x1} {y1} C{bend} {y1} {bend} {y2} {x2} {y2}"/>')
+    def line(x1: int, x2: int, y: float, lit: bool) -> None:
+        parts.append(f'<path class="{"on" if lit else "off"}" d="M{x1} {y} H{x2}"/>')
 
-    middle = 102.0
     for modality in MODALITIES:
         y = ROWS[modality] + BOX / 2
-        line(70, y, 90, y, modality in heard)
-        line(176, y, 206, y, modality in heard)
-        line(292, y, 322, middle if modality != "audio" else y, modality in heard)
-        line(422, middle if modality != "audio" else y, 452, y, modality in fired)
-        line(548, y, 578, y, modality in fired)
-        line(664, y, 684, y, modality in fired)
-    line(70, 202, 322, 150, bool(turn.text))
-    line(422, 150, 684, 202, bool(turn.answer.text))
+        line(70, 90, y, modality in heard)
+        line(176, 206, y, modality in heard)
+        line(292, 322, y, modality in heard)
+        line(422, 452, y, modality in fired)
+        line(548, 578, y, modality in fired)
+        line(664, 684, y, modality in fired)
+    line(70, 322, 202, bool(turn.text))
+    line(422, 684, 202, bool(turn.answer.text))
     for modality in MODALITIES:
         name, y = noun(modality, language), ROWS[modality]
         box(6, y, 64, name, modality in heard)
         box(90, y, 86, say("encoders", language), modality in heard)
         box(206, y, 86, "→ LLM", modality in heard)
-        box(452, y, 96, f"[{modality[:3].upper()}] →", modality in fired)
+        box(452, y, 96, f"[{SPECS[modality].signal}] →", modality in fired)
         box(578, y, 86, say("decoders", language), modality in fired)
         box(684, y, 64, name, modality in fired)
     box(6, 184, 64, say("text", language), bool(turn.text))
     box(684, 184, 64, say("text", language), bool(turn.answer.text))
-    box(322, 34, 100, say("llm", language), True, height=136)
+    box(322, 34, 100, say("llm", language), True, height=186)
     heads = [(133, "encoders"), (249, "input_projection"), (500, "output_projection"), (621, "decoders")]
     titles = "".join(f'<text class="head" x="{x}" y="20">{escape(say(key, language))}</text>' for x, key in heads)
     label = escape(say("routing", language))
     return f'<svg class="nx-system" viewBox="0 0 754 226" role="img" aria-label="{label}">{titles}{"".join(parts)}</svg>'
+
+
+def stage(name: str, language: str) -> str:
+    """A stage of the engine as a person reads it; what the page does not know keeps its name."""
+    if name in SPECS:
+        return noun(name, language)
+    return say(f"stage_{name}", language) if f"stage_{name}" in TEXTS else name
 
 
 def _spans(answer: Answer, language: str) -> str:
@@ -86,7 +92,7 @@ def _times(answer: Answer, language: str) -> str:
         return ""
     longest = max(stages.values())
     rows = "".join(
-        f'<div class="nx-time"><span>{escape(name)}</span><i style="width:{max(1.0, 100 * seconds / longest):.1f}%"></i>'
+        f'<div class="nx-time"><span>{escape(stage(name, language))}</span><i style="width:{max(1.0, 100 * seconds / longest):.1f}%"></i>'
         f"<b>{seconds:.2f} s</b></div>"
         for name, seconds in stages.items()
     )

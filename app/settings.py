@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from nextgpt_core.errors import ConfigError
 from nextgpt_core.messages import TurnSettings
@@ -59,9 +60,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         name = f"NEXTGPT_{field.name.upper()}"
         if name not in environment:
             continue
-        kind = type(field.default)
+        default: Any = field.default
         try:
-            values[field.name] = kind(environment[name])
+            values[field.name] = type(default)(environment[name])
         except ValueError:
             raise ConfigError(f"{name} must be a number, not {environment[name]!r}.") from None
     return Settings(**values)  # type: ignore[arg-type]

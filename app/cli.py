@@ -1,0 +1,226 @@
+"""The terminal's side of everything: `python3 launch.py COMMAND`. Heavy imports happen inside the commands that need them."""
+
+import argparse
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from app.settings import ANSWERS, MADE, QUALITIES, ROOT, Choices, read_settings
+from nextgpt_core.errors import ConfigError, NextGPTError
+
+PROGRAM = "launch.py"
+DEFAULT_PRESET = "nano"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. Errors that a person can do something about are one sentence."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+        arguments.insert(0, "chat")
+    if arguments[0] == "test":  # everything behind it is pytest's
+        return subprocess.call([sys.executable, "-m", "pytest", *arguments[1:]], cwd=ROOT)
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        return int(options.run(options) or 0)
+    except NextGPTError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(prog=PROGRAM, description="NExT-GPT: text, pictures, sound and film in and out, in one chat.")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--verbose", action="store_true", help="say what is going on")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, parents=[common], help=text, description=text)
+        one.set_defaults(run=run)
+        return one
+
+    chat = command("chat", run_chat, "open the chat page (this is also what happens without a command)")
+    chat.add_argument("--host", default="127.0.0.1", help="address to listen on, 0.0.0.0 for all (default: %(default)s)")
+    chat.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
+    chat.add_argument("--preset", default=DEFAULT_PRESET, help="nano, 7b or a folder (default: %(default)s)")
+    chat.add_argument("--share", action="store_true", help="also open a public link through Gradio's servers")
+    chat.add_argument("--seed", type=int, help="start with this seed, locked")
+    chat.add_argument("--auth", action="append", metavar="NAME:PASSWORD", help="ask for a name and password; may be repeated")
+
+    ask = command("ask", run_ask, "one turn in the terminal")
+    ask.add_argument("text", nargs="?", default="", help="the message")
+    ask.add_argument("--file", action="append", type=Path, default=[], help="a picture, sound or film; may be repeated")
+    ask.add_argument("--out", type=Path, default=Path("outputs"), help="folder for what is made (default: %(default)s)")
+    ask.add_argument("--json", action="store_true", help="print the answer as JSON")
+    ask.add_argument("--preset", default=DEFAULT_PRESET)
+    ask.add_argument("--answer", choices=ANSWERS, default="auto", help="what to answer with (default: the model chooses)")
+    ask.add_argument("--forbid", choices=list(MADE), action="append", default=[], help="what must not be made; may be repeated")
+    ask.add_argument("--quality", choices=list(QUALITIES), default="balanced")
+    ask.add_argument("--seed", type=int)
+    ask.add_argument("--temperature", type=float, default=0.0)
+    ask.add_argument("--top-p", type=float, default=0.9)
+    ask.add_argument("--max-new-tokens", type=int, default=200)
+    ask.add_argument("--guidance", type=float, default=0.0, help="0: the model's own")
+    ask.add_argument("--steps", type=int, default=0, help="0: by --quality")
+    ask.add_argument("--seconds", type=float, default=0.0, help="length of a sound; 0: the model's own")
+    ask.add_argument("--frames", type=int, default=0, help="length of a film; 0: the model's own")
+
+    command("test", lambda options: None, "prepare the test environment and run the tests; what follows goes to pytest")
+    passed_on = {
+        "eval": ("nextgpt_core.scorecard", "print a preset's scorecard: eval nano [--quick] [--out FILE]"),
+        "train": ("nextgpt_core.train.nano.recipe", "train a preset: train nano [STAGE…]"),
+        "plan": ("nextgpt_core.memory", "what fits on this machine, and how a preset would be placed"),
+        "fetch": ("nextgpt_core.fetch", "fetch the published weights of a preset"),
+        "check": ("nextgpt_core.check", "check a preset's weights"),
+        "convert": ("nextgpt_core.convert", "convert published weights into a preset"),
+    }
+    for name, (module, text) in passed_on.items():
+        one = command(name, lambda options, module=module: pass_on(module, options), text)  # type: ignore[misc]
+        one.add_argument("rest", nargs=argparse.REMAINDER, help="see `%(prog)s --help`")
+    return top
+
+
+def run_chat(options: argparse.Namespace) -> int:
+    """Open the page at once; the model loads behind it."""
+    settings = read_settings()
+    auth = credentials(options.auth or [])
+    free_port(options.host, options.port)
+    preset_folder(options.preset)
+    print("Starting the page…", flush=True)
+    from app.chat import make_page, serve
+
+    page = make_page(lambda: load_engine(options.preset), settings, name=options.preset, seed=options.seed)
+    address = serve(page, settings, host=options.host, port=options.port, share=options.share, auth=auth, wait=False)
+    print(f"The chat is at {address} (stop it with Ctrl+C).", flush=True)
+    page.block_thread()
+    return 0
+
+
+def run_ask(options: argparse.Namespace) -> int:
+    """One turn; the answer's text to the terminal, media into --out."""
+    from app.files import check
+    from nextgpt_core.messages import Media, MediaFailed, MediaReady, Message, TextDelta, TurnDone
+
+    settings = read_settings()
+    if not options.text.strip() and not options.file:
+        raise ConfigError('There is nothing to answer; write a message: launch.py ask "what is this?" --file photo.jpg')
+    if len(options.text) > settings.max_text:
+        raise ConfigError(f"This message has {len(options.text):,} characters and {settings.max_text:,} are read at most; shorten it.")
+    if len(options.file) > settings.max_files:
+        raise ConfigError(f"{len(options.file)} files are too many for one message; send at most {settings.max_files}.")
+    choices = ask_choices(options)
+    media, problems = [], []
+    for path in options.file:
+        found = check(path)
+        if found.problem:
+            problems.append(found.problem)
+        else:
+            media.append(Media(found.modality, path, {"summary": found.summary}))
+    for problem in problems:
+        print(f"Not used: {problem}", file=sys.stderr)
+    if problems and not media and not options.text.strip():
+        return 1
+    engine = load_engine(options.preset)
+    options.out.mkdir(parents=True, exist_ok=True)
+    message = Message("user", (*media, options.text) if options.text else tuple(media))
+    result: dict[str, Any] = {"text": "", "media": [], "failed": [], "left_out": problems}
+    for event in engine.turn([message], choices.turn_settings(), cancel=threading.Event(), out_dir=options.out):
+        if isinstance(event, TextDelta):
+            if not options.json:
+                print(event.text, end="", flush=True)
+        elif isinstance(event, MediaReady):
+            made = event.media
+            result["media"].append({"modality": made.modality, "path": str(made.path), "seed": made.info.get("seed"), "info": made.info})
+            if not options.json:
+                print(f"\n[{made.modality}: {made.path}]", flush=True)
+        elif isinstance(event, MediaFailed):
+            result["failed"].append({"modality": event.modality, "reason": event.reason})
+            print(f"\nThe {event.modality} could not be made: {event.reason}", file=sys.stderr)
+        elif isinstance(event, TurnDone):
+            result |= {"text": event.message.text, "seed": event.seed, "seconds": event.seconds, "finish_reason": event.finish_reason}
+            result["spans"] = [{"modality": span.modality, "start": span.start, "length": span.length} for span in event.spans]
+    print(json.dumps(result, ensure_ascii=False, indent=2, default=str) if options.json else "")
+    return 0
+
+
+def ask_choices(options: argparse.Namespace) -> Choices:
+    """The options of `ask` as the page's choices."""
+    return Choices(
+        answer=options.answer,
+        forbid=tuple(options.forbid),
+        temperature=options.temperature,
+        top_p=options.top_p,
+        max_new_tokens=options.max_new_tokens,
+        guidance=options.guidance,
+        steps=options.steps or QUALITIES[options.quality] or 0,
+        seconds=options.seconds,
+        frames=options.frames,
+        seed=options.seed,
+    )
+
+
+def load_engine(preset: str) -> Any:
+    """Preset name or folder -> engine. Slow: this is where torch is imported and weights are read."""
+    build, engine = module("nextgpt_core.build"), module("nextgpt_core.engine")
+    return engine.Engine(build.build(preset_folder(preset)))
+
+
+def preset_folder(preset: str) -> Path:
+    """The folder of a preset. Raises ConfigError with the names there are."""
+    folder = Path(preset) if os.sep in preset else ROOT / "checkpoints" / preset
+    if not (folder / "preset.json").is_file():
+        known = ", ".join(sorted(path.parent.name for path in (ROOT / "checkpoints").glob("*/preset.json")))
+        raise ConfigError(f"There is no preset {preset}; known are {known or 'none'} and any folder that holds a preset.json.")
+    return folder
+
+
+def credentials(given: list[str]) -> list[tuple[str, str]] | None:
+    """NAME:PASSWORD pairs. Raises ConfigError."""
+    pairs = [one.partition(":") for one in given]
+    if any(not name or not password for name, _, password in pairs):
+        raise ConfigError("--auth wants NAME:PASSWORD, neither of them empty.")
+    return [(name, password) for name, _, password in pairs] or None
+
+
+def free_port(host: str, port: int) -> None:
+    """Raises ConfigError where the port cannot be had."""
+    if not 0 < port < 65536:
+        raise ConfigError(f"--port must be between 1 and 65535, not {port}.")
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            return
+    except OSError as error:
+        raise ConfigError(
+            f"Port {port} on {host} cannot be had, something else may use it; choose another one with --port {port + 1}."
+        ) from error
+
+
+def pass_on(name: str, options: argparse.Namespace) -> int:
+    """Hand the rest of the command line to the module that knows the command: its `main(arguments)`."""
+    return int(module(name).main(options.rest) or 0)
+
+
+def module(name: str) -> Any:
+    """A part of the core by name. Raises ConfigError where this copy of the project lacks it."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (error.name == name or name.startswith(error.name)):
+            raise ConfigError(f"This copy of the project has no {name}; get a complete one.") from error
+        raise
+
+
+if __name__ == "__main__":
+    sys.exit(main())
