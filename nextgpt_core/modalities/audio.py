@@ -1,5 +1,6 @@
 """Sounds: any common format -> mono float32 at 16 kHz; WAV with provenance out."""
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,15 +95,14 @@ class AudioSpec:
         clip = content if isinstance(content, AudioClip) else AudioClip(np.asarray(content), int(provenance.get("rate", RATE)))
         samples = np.clip(np.nan_to_num(clip.samples.reshape(-1).astype(np.float32)), -1.0, 1.0)
         with soundfile.SoundFile(path, "w", samplerate=clip.rate, channels=1, subtype="PCM_16", format="WAV") as file:
-            file.comment = encode_provenance(provenance)
             file.write(samples)
+        _append_comment(path, encode_provenance(provenance))
         return Media("audio", path, {**provenance, "seconds": len(samples) / clip.rate, "rate": clip.rate})
 
     def read_provenance(self, path: Path) -> dict[str, Any] | None:
         try:
-            with soundfile.SoundFile(path) as file:
-                return decode_provenance(file.comment)
-        except (soundfile.SoundFileError, OSError, ValueError):
+            return decode_provenance(_read_comment(path))
+        except (OSError, ValueError, struct.error):
             return None
 
 
@@ -136,6 +136,31 @@ def read_blocks(path: Path) -> Iterator[np.ndarray]:
                 yield block.mean(axis=1)
         except soundfile.SoundFileError as error:
             raise UnsupportedMedia(f"{display_name(path)} is damaged and cannot be heard; please send it again.") from error
+
+
+def _append_comment(path: Path, text: str) -> None:
+    """Add a LIST/INFO/ICMT chunk to a WAV file. (soundfile can, too, but cuts what is longer than two kilobytes.)"""
+    comment = text.encode("ascii") + b"\0"
+    comment += b"\0" * (len(comment) % 2)
+    info = b"INFOICMT" + struct.pack("<I", len(comment)) + comment
+    with path.open("r+b") as file:
+        end = file.seek(0, 2)
+        file.write(b"LIST" + struct.pack("<I", len(info)) + info)
+        file.seek(4)
+        file.write(struct.pack("<I", end + 8 + len(info) - 8))
+
+
+def _read_comment(path: Path) -> str | None:
+    """The INFO comment of a WAV file, found by walking its chunks."""
+    with path.open("rb") as file:
+        riff, _, wave = struct.unpack("<4sI4s", file.read(12))
+        while (riff, wave) == (b"RIFF", b"WAVE") and len(head := file.read(8)) == 8:
+            kind, size = struct.unpack("<4sI", head)
+            if kind == b"LIST" and file.read(8) == b"INFOICMT":
+                (length,) = struct.unpack("<I", file.read(4))
+                return file.read(min(length, 2**20)).rstrip(b"\0").decode("ascii", "replace")
+            file.seek(size + size % 2 - (8 if kind == b"LIST" else 0), 1)
+    return None
 
 
 def _container_header(path: Path) -> _Header:

@@ -23,7 +23,7 @@ from nextgpt_core.modalities.base import (
 )
 
 # Only these decoders see a user's bytes (Pillow has others that call programs or are hardly maintained).
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "ICO", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "ICO", "PPM")
 MAX_ASPECT = 100  # encoders scale the short side to a fixed size: a thin strip would grow without bound
 EXIF_DESCRIPTION = 0x010E  # ImageDescription
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, OverflowError, MemoryError, struct.error, zlib.error)

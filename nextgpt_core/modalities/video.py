@@ -65,9 +65,12 @@ class VideoSpec:
         return {**facts, "used_seconds": used, "summary": summary, "note": note}
 
     def save(self, content: np.ndarray | VideoClip, path: Path, *, provenance: dict[str, Any]) -> Media:
-        """uint8 [T, H, W, 3] (at `provenance["fps"]`, 8 if not said) or a VideoClip -> H.264 MP4 with a comment."""
+        """uint8 [T, H, W, 3] (at `provenance["fps"]`, 8 if not said) or a VideoClip -> H.264 MP4 with a comment.
+
+        The same frames give the same bytes from 64 x 64 on (x264 reads memory that it never set in smaller ones).
+        """
         clip = content if isinstance(content, VideoClip) else VideoClip(np.asarray(content), float(provenance.get("fps", DEFAULT_FPS)))
-        frames = _even_sized(np.asarray(clip.frames, dtype=np.uint8))
+        frames = _padded(np.asarray(clip.frames, dtype=np.uint8))
         with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             container.metadata["comment"] = encode_provenance(provenance)
             stream = container.add_stream("libx264", rate=Fraction(clip.fps).limit_denominator(1000))
@@ -210,8 +213,8 @@ def _reading_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _even_sized(frames: np.ndarray) -> np.ndarray:
-    """H.264 with 4:2:0 colour needs even sides: repeat the last row or column where one is missing."""
+def _padded(frames: np.ndarray) -> np.ndarray:
+    """Repeat the last row or column where a side is odd: H.264 with 4:2:0 colour needs even ones."""
     _, height, width, _ = frames.shape
     return np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
