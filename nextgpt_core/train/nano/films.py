@@ -1,0 +1,79 @@
+"""Films of the nano world: one drawn thing that moves, how a person would say it, and the frames themselves."""
+
+import zlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from nextgpt_core.train.nano import pictures
+from nextgpt_core.train.nano.motions import FRAMES, MOTIONS, animate
+from nextgpt_core.train.nano.pictures import BACKGROUNDS, COLOURS, SIZES, PictureScene, sample_picture, tinted
+from nextgpt_core.train.nano.sprites import MAIN_STYLE, hexcodes, sprite
+from nextgpt_core.train.nano.world import Thing
+
+__all__ = ["FRAMES", "MOTIONS", "FilmScene", "caption", "is_held_out", "render", "sample_film"]
+
+_HELD_OUT_ONE_IN = 10
+
+
+@dataclass(frozen=True)
+class FilmScene:
+    """One film to be drawn: the picture's one thing in motion. Its position and count go unused; `strength` is about 1."""
+
+    picture: PictureScene
+    motion: str
+    strength: float = 1.0
+
+
+def sample_film(
+    rng: np.random.Generator,
+    *,
+    thing: Thing | None = None,
+    styles: tuple[str, ...] = (MAIN_STYLE,),
+    held_out: bool = False,
+    plain: float = 0.5,
+    jitter: float = 1.0,
+) -> FilmScene:
+    """A random film of a (thing, motion) pair that training may see, or of one that only evaluation sees.
+
+    With probability `plain` nothing is special; else the background, or (less often) the thing's colour, or both are.
+    """
+    motions = list(MOTIONS)
+    while True:
+        picture = sample_picture(rng, thing=thing, styles=styles, canonical=1.0, jitter=jitter)
+        motion = motions[rng.integers(len(motions))]
+        if is_held_out(picture.thing, motion) == held_out:
+            break
+    if rng.random() >= plain:
+        coloured = rng.random() < 0.35
+        if coloured:
+            picture = replace(picture, colour=str(rng.choice(list(COLOURS))))
+        if not coloured or rng.random() < 0.3:
+            others = [name for name in BACKGROUNDS if name not in ("white", picture.colour)]
+            picture = replace(picture, background=str(rng.choice(others)))
+    return FilmScene(replace(picture, shift=(0.0, 0.0)), motion, float(np.exp(rng.normal(0, 0.06 * jitter))))
+
+
+def is_held_out(thing: Thing, motion: str) -> bool:
+    """Whether this pair is for evaluation only: one in ten, by a fixed hash."""
+    return zlib.crc32(f"{thing.name}|{motion}".encode()) % _HELD_OUT_ONE_IN == 0
+
+
+def caption(scene: FilmScene) -> str:
+    """The one canonical wording: "a dog moving to the left", "a red apple spinning on a blue background"."""
+    thing = replace(scene.picture, background="white", style=MAIN_STYLE, position="", count=1)
+    said = pictures.caption(thing)
+    return f"{said} {scene.motion}{pictures.caption(replace(scene.picture, position='', count=1)).removeprefix(said)}"
+
+
+def render(scene: FilmScene, pixels: int) -> np.ndarray:
+    """The film as uint8 [FRAMES, pixels, pixels, 3]."""
+    picture = scene.picture
+    drawing = tinted(sprite(picture.hexcode or hexcodes(picture.thing, picture.style)[0], picture.style), picture.colour)
+    if picture.flip:
+        drawing = drawing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if picture.turn:
+        drawing = drawing.rotate(picture.turn, Image.Resampling.BICUBIC)
+    zoom = picture.zoom * SIZES[picture.size] / SIZES[""]
+    return animate(np.asarray(drawing), BACKGROUNDS[picture.background], MOTIONS[scene.motion](scene.strength), pixels=pixels, zoom=zoom)
