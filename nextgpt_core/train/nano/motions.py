@@ -1,7 +1,7 @@
 """How a drawn thing moves: ten motions (and standing still) as paths of a flat sprite over a still background."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,8 +10,11 @@ from torch.nn import functional as F
 
 FRAMES = 8
 _TIMES = np.linspace(0.0, 1.0, FRAMES)
-_REST = np.zeros(FRAMES)
 _LARGE, _MIDDLE, _SMALL = 0.72, 0.62, 0.5  # the sprite's width in frame widths: what travels needs room
+
+
+def _hold(value: float) -> np.ndarray:
+    return np.full(FRAMES, value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +22,11 @@ class Path:
     """Where the sprite is in each frame, [FRAMES] each: `x` and `y` in frame widths from the middle (right and down are positive), `angle`
     in degrees clockwise, `side` its width in frame widths, `opacity` 0..1."""
 
-    x: np.ndarray = _REST
-    y: np.ndarray = _REST
-    angle: np.ndarray = _REST
-    side: np.ndarray = _REST + _LARGE
-    opacity: np.ndarray = _REST + 1
+    x: np.ndarray = field(default_factory=lambda: _hold(0.0))
+    y: np.ndarray = field(default_factory=lambda: _hold(0.0))
+    angle: np.ndarray = field(default_factory=lambda: _hold(0.0))
+    side: np.ndarray = field(default_factory=lambda: _hold(_LARGE))
+    opacity: np.ndarray = field(default_factory=lambda: _hold(1.0))
 
 
 def _across(strength: float) -> np.ndarray:
@@ -38,15 +41,15 @@ _TREMBLE = np.where(np.arange(FRAMES) % 2 == 0, -1.0, 1.0)
 
 # Each motion is a function of its strength, about 1.
 MOTIONS: dict[str, Callable[[float], Path]] = {
-    "moving to the left": lambda strength: Path(x=-_across(strength), side=_REST + _SMALL),
-    "moving to the right": lambda strength: Path(x=_across(strength), side=_REST + _SMALL),
-    "moving up": lambda strength: Path(y=-_across(strength), side=_REST + _SMALL),
-    "moving down": lambda strength: Path(y=_across(strength), side=_REST + _SMALL),
+    "moving to the left": lambda strength: Path(x=-_across(strength), side=_hold(_SMALL)),
+    "moving to the right": lambda strength: Path(x=_across(strength), side=_hold(_SMALL)),
+    "moving up": lambda strength: Path(y=-_across(strength), side=_hold(_SMALL)),
+    "moving down": lambda strength: Path(y=_across(strength), side=_hold(_SMALL)),
     "spinning": lambda strength: Path(angle=_TIMES * 315 * strength),
-    "bouncing": lambda strength: Path(y=0.2 - 0.36 * strength * np.abs(np.sin(2 * np.pi * _TIMES)), side=_REST + _SMALL),
+    "bouncing": lambda strength: Path(y=0.2 - 0.36 * strength * np.abs(np.sin(2 * np.pi * _TIMES)), side=_hold(_SMALL)),
     "growing": lambda strength: Path(side=_grown(strength)),
     "shrinking": lambda strength: Path(side=_grown(strength)[::-1].copy()),
-    "shaking": lambda strength: Path(x=_TREMBLE * 0.07 * strength, angle=_TREMBLE * 6 * strength, side=_REST + _MIDDLE),
+    "shaking": lambda strength: Path(x=_TREMBLE * 0.07 * strength, angle=_TREMBLE * 6 * strength, side=_hold(_MIDDLE)),
     "fading away": lambda strength: Path(opacity=np.clip(1.0 - _TIMES * (0.75 + 0.25 * strength), 0.0, 1.0)),
     "standing still": lambda strength: Path(),
 }
