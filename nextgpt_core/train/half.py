@@ -1,0 +1,60 @@
+"""Frozen layers in bfloat16: twice the speed of float32 on processors with AVX512-BF16, where training is bound by these products.
+
+Everything else stays float32: norms, attention (its backward pass is slow in bfloat16 on a CPU), adapters and sums.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nextgpt_core.llm import LanguageModel
+
+
+def freeze_in_half(network: nn.Module) -> None:
+    """Replace every frozen linear layer of `network` in place; adapters around them stay as they are."""
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) is nn.Linear and not child.weight.requires_grad and child.bias is None:
+                setattr(module, name, HalfLinear(child))
+
+
+def half_head(llm: LanguageModel) -> Callable[[Tensor], Tensor]:
+    """`llm.logits` with the frozen table in bfloat16; the added rows stay float32 and learn."""
+    table = (llm.network.embed_tokens.weight if llm.output_table is None else llm.output_table).detach()
+    half, transposed = table.bfloat16(), table.T.contiguous().bfloat16()
+    return lambda states: torch.cat((half_product(states, half, transposed), F.linear(states, llm.added_output)), dim=-1)
+
+
+class HalfLinear(nn.Module):
+    """A frozen linear layer without bias, computed in bfloat16; inputs, outputs and gradients are float32."""
+
+    weight: Tensor
+    transposed: Tensor
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.register_buffer("weight", linear.weight.detach().bfloat16(), persistent=False)
+        self.register_buffer("transposed", linear.weight.detach().T.contiguous().bfloat16(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return half_product(x, self.weight, self.transposed)
+
+
+def half_product(x: Tensor, weight: Tensor, transposed: Tensor) -> Tensor:
+    """x [..., in] times a frozen bfloat16 weight [out, in] (and its transpose, for the gradient) -> float32 [..., out]."""
+    return _Product.apply(x, weight, transposed)
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight, transposed):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(transposed)
+        return F.linear(x.bfloat16(), weight).float()
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        (transposed,) = ctx.saved_tensors
+        return F.linear(gradient.bfloat16(), transposed).float(), None, None

@@ -1,0 +1,64 @@
+"""The pools of encoded training media: what the language stages use in place of files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from nextgpt_core.checkpoints import read_tensors
+from nextgpt_core.messages import Media
+from nextgpt_core.train.nano.films import FilmScene
+from nextgpt_core.train.nano.mosit import MODALITIES, Scene
+from nextgpt_core.train.nano.pictures import PictureScene
+from nextgpt_core.train.nano.sounds import AXES, SoundScene
+from nextgpt_core.train.nano.sources import CACHE
+from nextgpt_core.train.nano.world import Thing, things
+
+POOLS = CACHE / "nano"
+HELD_OUT_EVERY = 16  # every sixteenth row is for measuring only
+
+
+class Pools:
+    """Encoder features [n, N, D] and scenes of each modality; the `MediaSource` of training dialogues."""
+
+    def __init__(self, *, held_out: bool = False, folder: Path = POOLS) -> None:
+        self.features: dict[str, Tensor] = {}
+        self.rows: dict[str, list[dict[str, Any]]] = {}
+        self._chosen: dict[str, np.ndarray] = {}
+        for modality in MODALITIES:
+            path = folder / f"pool_{modality}.jsonl"
+            if not path.is_file():
+                continue
+            self.features[modality] = read_tensors(path.with_suffix(".safetensors"))["features"]
+            self.rows[modality] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            indices = np.arange(len(self.rows[modality]))
+            self._chosen[modality] = indices[(indices % HELD_OUT_EVERY == 0) == held_out]
+
+    def draw(self, rng: np.random.Generator, modality: str) -> tuple[Scene, dict[str, Any]]:
+        index = int(rng.choice(self._chosen[modality]))
+        return self.scene(modality, index), {"pool": index}
+
+    def scene(self, modality: str, index: int) -> Scene:
+        """What the medium of a row shows."""
+        row = self.rows[modality][index]
+        told = row.get("attributes") or {}
+        if modality == "audio":
+            return SoundScene(row["thing"], **{axis: told[axis] for axis in AXES if told.get(axis)})
+        picture = _picture(row["thing"], told)
+        return FilmScene(picture, row["motion"]) if modality == "video" else picture
+
+    def features_of(self, media: Media) -> Tensor:
+        """Encoder vectors [N, D] of a medium that `draw` gave."""
+        return self.features[media.modality][media.info["pool"]]
+
+
+_THINGS: dict[str, Thing] = {}
+
+
+def _picture(name: str, told: dict[str, Any]) -> PictureScene:
+    if not _THINGS:
+        _THINGS.update({thing.name: thing for thing in things()})
+    known = {key: told[key] for key in ("count", "colour", "background", "size", "position", "style") if told.get(key)}
+    return PictureScene(_THINGS[name], **known)

@@ -1,0 +1,45 @@
+"""The three stages as data (paper, sections 4 and 5): what learns, from which losses, how fast. The loop is the same for all of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One row. `rates` names the trainable parts (keys of model.TRAINED_FILES) with their learning rates; nothing else changes."""
+
+    name: str
+    dataset: str  # a key of the recipe's table of datasets
+    rates: Mapping[str, float]
+    next_token: float = 1.0  # weight of the cross-entropy on what the assistant writes
+    alignment: float = 0.0  # weight of the distance between projected and wanted conditions
+    positions: int = 640  # of a padded batch
+    noise: float = 0.0  # deviation of what is added to encoder features (elements have unit variance)
+    warmup: float = 0.05  # share of the stage in which the rates rise
+    clip: float = 1.0
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        # 1. Encoder side: the frozen model names what the projected features show.
+        Stage(name="encoder", dataset="captions", rates={"input_projection": 1e-3, "tokens": 2e-3}, noise=0.15),
+        # 2. Decoder side: the states at the signal tokens are pulled to the decoder's own text embedding; nothing upstream of them
+        #    changes, so they are computed once.
+        Stage(name="decoder", dataset="states", rates={"output_projections": 1e-3}, alignment=1.0),
+        # 3. Instruction tuning: first on dialogues in which the user sends only text, then on all.
+        Stage(
+            name="wishes",
+            dataset="wishes",
+            rates={"lora": 1e-3, "output_projections": 5e-4, "tokens": 2e-3},
+            alignment=0.05,
+        ),
+        Stage(
+            name="instruction",
+            dataset="mosit",
+            rates={"lora": 7e-4, "input_projection": 1e-3, "output_projections": 5e-4, "tokens": 1e-3},
+            alignment=0.05,
+            noise=0.15,
+        ),
+    )
+}
