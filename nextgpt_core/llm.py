@@ -85,6 +85,13 @@ class LanguageModel(nn.Module):
         """An empty key-value cache for `forward`."""
         return DynamicCache(config=self.network.config)
 
+    def cache_bytes(self, positions: int) -> int:
+        """What the cache of one conversation takes in memory."""
+        config = self.network.config
+        heads, head_width = config.num_key_value_heads or config.num_attention_heads, self.width // config.num_attention_heads
+        per_position = 2 * config.num_hidden_layers * heads * head_width
+        return positions * per_position * self.dtype.itemsize
+
     @staticmethod
     def shorten(cache: DynamicCache, length: int) -> None:
         """Keep only the first `length` positions of a cache."""

@@ -5,7 +5,7 @@ A medium that a person sent is its vectors; a medium that the assistant made is 
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -140,6 +140,7 @@ def pieces_within(
 
     Raises MessageError when the newest message does not fit alone.
     """
+    messages = [replace(message, parts=tuple(_clean(part) for part in message.parts)) for message in messages]
     dropped = 0
     while True:
         pieces = template(messages[dropped:])
@@ -174,3 +175,8 @@ def file_key(media: Media) -> tuple[str, str, int, int]:
     except OSError:
         return media.modality, str(media.path), 0, 0
     return media.modality, str(media.path), found.st_mtime_ns, found.st_size
+
+
+def _clean(part: str | Media) -> str | Media:
+    """Half surrogate pairs, which no encoding of text can hold, become question marks."""
+    return part.encode("utf-8", "replace").decode("utf-8") if isinstance(part, str) else part
