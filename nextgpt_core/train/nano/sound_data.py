@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nextgpt_core.train.nano.sound_effects import SAMPLES
+from nextgpt_core.train.nano.sound_blocks import SAMPLES
 from nextgpt_core.train.nano.sounds import SOUNDS, SoundScene, caption, render_many, sample_sound
 
 FOLDER = Path(".cache/nano")

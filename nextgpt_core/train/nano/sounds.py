@@ -1,7 +1,7 @@
 """The sounds nano knows: kinds with names a person would say, scenes drawn from them, their captions, and their waveforms.
 
-Instruments, drums and a few effects are played by fluidsynth, the rest by the recipes of sound_effects.py. Evaluation uses what training
-never hears: other keys, other velocities (`heldout=True`), and noise.
+Instruments, drums and a few effects are played by fluidsynth, the rest by the recipes of sound_nature, sound_people and sound_things.
+Evaluation uses what training never hears: other keys, other velocities (`heldout=True`), and noise.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,11 @@ from functools import cache
 
 import numpy as np
 
-from nextgpt_core.train.nano import sound_effects as fx
+from nextgpt_core.train.nano import sound_nature as nature
+from nextgpt_core.train.nano import sound_people as people
+from nextgpt_core.train.nano import sound_things as things
 from nextgpt_core.train.nano.fluidsynth import DRUMS, Note, Score, play
-from nextgpt_core.train.nano.sound_effects import RATE, SAMPLES, SECONDS
+from nextgpt_core.train.nano.sound_blocks import RATE, SAMPLES, SECONDS, Recipe, noise
 
 QUIET_GAIN = 0.1  # -20 dB
 PEAK = 0.7
@@ -28,7 +30,7 @@ class SoundKind:
     axes: tuple[str, ...] = ("loudness",)
     programs: tuple[tuple[int, int], ...] = ()  # (bank, program) of the soundfont; empty: a recipe makes it
     keys: tuple[int, ...] = ()  # instruments: lowest and highest key; percussion: the keys of the kit
-    recipe: fx.Recipe | None = None
+    recipe: Recipe | None = None
     force: tuple[str, str] = ("", "")  # words for weak and strong, e.g. ("light", "heavy")
 
 
@@ -45,7 +47,7 @@ def _played(name: str, program: int, keys: Sequence[int], *synonyms: str, bank: 
     return SoundKind(name, "effect", synonyms, ("loudness",), ((bank, program),), tuple(keys))
 
 
-def _made(name: str, recipe: fx.Recipe, axes: str, *synonyms: str, force: tuple[str, str] = ("", "")) -> SoundKind:
+def _made(name: str, recipe: Recipe, axes: str, *synonyms: str, force: tuple[str, str] = ("", "")) -> SoundKind:
     return SoundKind(name, "effect", synonyms, tuple(axes.split()), recipe=recipe, force=force)
 
 
@@ -162,88 +164,88 @@ SOUNDS: tuple[SoundKind, ...] = (
     _played("applause", 126, (57, 60, 64), "an audience clapping", "a crowd applauding"),
     _played("a gunshot", 127, (54, 57, 60, 64), "a gun", "shooting"),
     # weather, water, fire
-    _made("rain", fx.rain, "loudness force", "rainfall", "raindrops", force=("light", "heavy")),
-    _made("wind", fx.wind, "loudness force", "the wind howling", "a breeze", force=("gentle", "strong")),
-    _made("thunder", fx.thunder, "loudness", "a thunderstorm", "a thunderclap"),
-    _made("dripping water", fx.dripping, "loudness tempo", "a dripping tap", "water drops"),
-    _made("bubbles", fx.bubbles, "loudness", "boiling water", "bubbling water"),
-    _made("a stream", fx.stream, "loudness", "a brook", "a babbling creek", "flowing water"),
-    _made("a crackling fire", fx.fire, "loudness", "a fire", "a campfire"),
-    _made("a whistling kettle", fx.kettle, "loudness", "a tea kettle", "a kettle boiling"),
-    _made("an explosion", fx.explosion, "loudness", "a bomb", "a blast"),
-    _made("fireworks", fx.fireworks, "loudness", "a firework"),
-    _made("breaking glass", fx.glass, "loudness", "glass shattering"),
+    _made("rain", nature.rain, "loudness force", "rainfall", "raindrops", force=("light", "heavy")),
+    _made("wind", nature.wind, "loudness force", "the wind howling", "a breeze", force=("gentle", "strong")),
+    _made("thunder", nature.thunder, "loudness", "a thunderstorm", "a thunderclap"),
+    _made("dripping water", nature.dripping, "loudness tempo", "a dripping tap", "water drops"),
+    _made("bubbles", nature.bubbles, "loudness", "boiling water", "bubbling water"),
+    _made("a stream", nature.stream, "loudness", "a brook", "a babbling creek", "flowing water"),
+    _made("a crackling fire", nature.fire, "loudness", "a fire", "a campfire"),
+    _made("a whistling kettle", nature.kettle, "loudness", "a tea kettle", "a kettle boiling"),
+    _made("an explosion", nature.explosion, "loudness", "a bomb", "a blast"),
+    _made("fireworks", nature.fireworks, "loudness", "a firework"),
+    _made("breaking glass", nature.glass, "loudness", "glass shattering"),
     # alarms, bells, phones, games
-    _made("a siren", fx.siren, "loudness pitch tempo", "a fire engine", "a wailing siren"),
-    _made("an ambulance", fx.ambulance, "loudness pitch tempo", "an ambulance siren"),
-    _made("a police siren", fx.police, "loudness pitch", "a police car"),
-    _made("an alarm clock", fx.alarm_clock, "loudness pitch tempo", "a beeping alarm", "an alarm"),
-    _made("a smoke alarm", fx.smoke_alarm, "loudness", "a fire alarm", "a smoke detector"),
-    _made("a buzzer", fx.buzzer, "loudness", "a wrong answer buzzer"),
-    _made("a church bell", fx.church_bell, "loudness pitch tempo", "a bell", "bells ringing"),
-    _made("a gong", fx.gong, "loudness pitch", "a tam-tam", "a Chinese gong"),
-    _made("a doorbell", fx.doorbell, "loudness", "a ding-dong", "someone at the door"),
-    _made("a bicycle bell", fx.bicycle_bell, "loudness", "a bike bell"),
-    _made("a dial tone", fx.dial_tone, "loudness", "a telephone dial tone"),
-    _made("a busy signal", fx.busy_tone, "loudness", "an engaged tone"),
-    _made("dialing a telephone", fx.dialling, "loudness tempo", "phone keys", "touch tones", "dialing a number"),
-    _made("Morse code", fx.morse, "loudness pitch tempo", "a telegraph"),
-    _made("a sonar", fx.sonar, "loudness pitch", "a submarine", "a sonar ping"),
-    _made("radio static", fx.static, "loudness", "white noise", "static noise"),
-    _made("a laser gun", fx.laser, "loudness pitch tempo", "a laser", "a ray gun"),
-    _made("a video game coin", fx.coin, "loudness", "collecting a coin"),
-    _made("a video game jump", fx.jump, "loudness", "a jumping sound in a game"),
-    _made("a UFO", fx.ufo, "loudness pitch", "a flying saucer", "an alien spaceship"),
+    _made("a siren", things.siren, "loudness pitch tempo", "a fire engine", "a wailing siren"),
+    _made("an ambulance", things.ambulance, "loudness pitch tempo", "an ambulance siren"),
+    _made("a police siren", things.police, "loudness pitch", "a police car"),
+    _made("an alarm clock", things.alarm_clock, "loudness pitch tempo", "a beeping alarm", "an alarm"),
+    _made("a smoke alarm", things.smoke_alarm, "loudness", "a fire alarm", "a smoke detector"),
+    _made("a buzzer", things.buzzer, "loudness", "a wrong answer buzzer"),
+    _made("a church bell", things.church_bell, "loudness pitch tempo", "a bell", "bells ringing"),
+    _made("a gong", things.gong, "loudness pitch", "a tam-tam", "a Chinese gong"),
+    _made("a doorbell", things.doorbell, "loudness", "a ding-dong", "someone at the door"),
+    _made("a bicycle bell", things.bicycle_bell, "loudness", "a bike bell"),
+    _made("a dial tone", things.dial_tone, "loudness", "a telephone dial tone"),
+    _made("a busy signal", things.busy_tone, "loudness", "an engaged tone"),
+    _made("dialing a telephone", things.dialling, "loudness tempo", "phone keys", "touch tones", "dialing a number"),
+    _made("Morse code", things.morse, "loudness pitch tempo", "a telegraph"),
+    _made("a sonar", things.sonar, "loudness pitch", "a submarine", "a sonar ping"),
+    _made("radio static", things.static, "loudness", "white noise", "static noise"),
+    _made("a laser gun", things.laser, "loudness pitch tempo", "a laser", "a ray gun"),
+    _made("a video game coin", things.coin, "loudness", "collecting a coin"),
+    _made("a video game jump", things.jump, "loudness", "a jumping sound in a game"),
+    _made("a UFO", things.ufo, "loudness pitch", "a flying saucer", "an alien spaceship"),
     # machines
-    _made("a car engine", fx.engine, "loudness pitch", "an engine", "a car", "a motor running"),
-    _made("a motorcycle", fx.motorcycle, "loudness pitch", "a motorbike"),
-    _made("a train horn", fx.train_horn, "loudness pitch", "a train"),
-    _made("a steam train", fx.steam_train, "loudness tempo", "a locomotive", "a steam engine"),
-    _made("a car horn", fx.car_horn, "loudness pitch", "honking", "a car honking"),
-    _made("a ship's horn", fx.ship_horn, "loudness pitch", "a foghorn", "a ship"),
-    _made("an airplane", fx.jet, "loudness", "a jet plane", "a plane flying by"),
-    _made("a drill", fx.drill, "loudness pitch", "a power drill"),
-    _made("a vacuum cleaner", fx.vacuum, "loudness", "a hoover", "vacuuming"),
-    _made("a ticking clock", fx.clock, "loudness tempo", "a clock", "a watch ticking"),
-    _made("typing on a keyboard", fx.typing, "loudness tempo", "someone typing", "a typewriter"),
-    _made("a camera shutter", fx.camera, "loudness", "a camera", "taking a photo"),
-    _made("a hammer", fx.hammer, "loudness tempo", "hammering", "a blacksmith"),
-    _made("a handsaw", fx.saw, "loudness tempo", "sawing wood"),
-    _made("a creaking door", fx.creaking, "loudness", "a door creaking", "a squeaky door"),
-    _made("a zipper", fx.zipper, "loudness", "zipping a jacket"),
+    _made("a car engine", things.engine, "loudness pitch", "an engine", "a car", "a motor running"),
+    _made("a motorcycle", things.motorcycle, "loudness pitch", "a motorbike"),
+    _made("a train horn", things.train_horn, "loudness pitch", "a train"),
+    _made("a steam train", things.steam_train, "loudness tempo", "a locomotive", "a steam engine"),
+    _made("a car horn", things.car_horn, "loudness pitch", "honking", "a car honking"),
+    _made("a ship's horn", things.ship_horn, "loudness pitch", "a foghorn", "a ship"),
+    _made("an airplane", things.jet, "loudness", "a jet plane", "a plane flying by"),
+    _made("a drill", things.drill, "loudness pitch", "a power drill"),
+    _made("a vacuum cleaner", things.vacuum, "loudness", "a hoover", "vacuuming"),
+    _made("a ticking clock", things.clock, "loudness tempo", "a clock", "a watch ticking"),
+    _made("typing on a keyboard", things.typing, "loudness tempo", "someone typing", "a typewriter"),
+    _made("a camera shutter", things.camera, "loudness", "a camera", "taking a photo"),
+    _made("a hammer", things.hammer, "loudness tempo", "hammering", "a blacksmith"),
+    _made("a handsaw", things.saw, "loudness tempo", "sawing wood"),
+    _made("a creaking door", things.creaking, "loudness", "a door creaking", "a squeaky door"),
+    _made("a zipper", things.zipper, "loudness", "zipping a jacket"),
     # people
-    _made("a heartbeat", fx.heartbeat, "loudness tempo", "a beating heart", "a heart"),
-    _made("footsteps", fx.footsteps, "loudness tempo", "someone walking", "steps"),
-    _made("knocking on a door", fx.knocking, "loudness tempo", "a knock on the door", "someone knocking"),
-    _made("snoring", fx.snoring, "loudness", "a person snoring", "someone sleeping"),
-    _made("a baby crying", fx.crying, "loudness", "a crying baby"),
-    _made("laughter", fx.laughing, "loudness pitch", "a person laughing", "laughing"),
-    _made("a man talking", fx.man_talking, "loudness tempo", "a man speaking", "a male voice"),
-    _made("a woman talking", fx.woman_talking, "loudness tempo", "a woman speaking", "a female voice"),
-    _made("whispering", fx.whispering, "loudness", "someone whispering"),
-    _made("a robot talking", fx.robot_talking, "loudness", "a robot", "a robot voice"),
+    _made("a heartbeat", people.heartbeat, "loudness tempo", "a beating heart", "a heart"),
+    _made("footsteps", people.footsteps, "loudness tempo", "someone walking", "steps"),
+    _made("knocking on a door", people.knocking, "loudness tempo", "a knock on the door", "someone knocking"),
+    _made("snoring", people.snoring, "loudness", "a person snoring", "someone sleeping"),
+    _made("a baby crying", people.crying, "loudness", "a crying baby"),
+    _made("laughter", people.laughing, "loudness pitch", "a person laughing", "laughing"),
+    _made("a man talking", people.man_talking, "loudness tempo", "a man speaking", "a male voice"),
+    _made("a woman talking", people.woman_talking, "loudness tempo", "a woman speaking", "a female voice"),
+    _made("whispering", people.whispering, "loudness", "someone whispering"),
+    _made("a robot talking", people.robot_talking, "loudness", "a robot", "a robot voice"),
     # animals
-    _made("a dog barking", fx.dog, "loudness pitch tempo", "a dog", "barking"),
-    _made("a cat meowing", fx.cat, "loudness pitch", "a cat", "meowing"),
-    _made("a cow mooing", fx.cow, "loudness pitch", "a cow", "mooing"),
-    _made("a sheep bleating", fx.sheep, "loudness pitch", "a sheep", "a goat"),
-    _made("a rooster crowing", fx.rooster, "loudness pitch", "a rooster", "a cock"),
-    _made("a duck quacking", fx.duck, "loudness pitch tempo", "a duck", "quacking"),
-    _made("an owl hooting", fx.owl, "loudness pitch", "an owl"),
-    _made("a cuckoo", fx.cuckoo, "loudness pitch", "a cuckoo clock", "a cuckoo calling"),
-    _made("a wolf howling", fx.wolf, "loudness pitch", "a wolf", "howling"),
-    _made("a frog croaking", fx.frog, "loudness pitch", "a frog", "frogs"),
-    _made("crickets", fx.crickets, "loudness", "a cricket", "cicadas"),
-    _made("a bee buzzing", fx.bee, "loudness pitch", "a bee", "bees"),
-    _made("a mosquito", fx.mosquito, "loudness pitch", "a mosquito buzzing", "a fly"),
-    _made("a snake hissing", fx.snake, "loudness", "a snake", "hissing"),
-    _made("a horse galloping", fx.horse, "loudness tempo", "a horse", "hooves"),
+    _made("a dog barking", nature.dog, "loudness pitch tempo", "a dog", "barking"),
+    _made("a cat meowing", nature.cat, "loudness pitch", "a cat", "meowing"),
+    _made("a cow mooing", nature.cow, "loudness pitch", "a cow", "mooing"),
+    _made("a sheep bleating", nature.sheep, "loudness pitch", "a sheep", "a goat"),
+    _made("a rooster crowing", nature.rooster, "loudness pitch", "a rooster", "a cock"),
+    _made("a duck quacking", nature.duck, "loudness pitch tempo", "a duck", "quacking"),
+    _made("an owl hooting", nature.owl, "loudness pitch", "an owl"),
+    _made("a cuckoo", nature.cuckoo, "loudness pitch", "a cuckoo clock", "a cuckoo calling"),
+    _made("a wolf howling", nature.wolf, "loudness pitch", "a wolf", "howling"),
+    _made("a frog croaking", nature.frog, "loudness pitch", "a frog", "frogs"),
+    _made("crickets", nature.crickets, "loudness", "a cricket", "cicadas"),
+    _made("a bee buzzing", nature.bee, "loudness pitch", "a bee", "bees"),
+    _made("a mosquito", nature.mosquito, "loudness pitch", "a mosquito buzzing", "a fly"),
+    _made("a snake hissing", nature.snake, "loudness", "a snake", "hissing"),
+    _made("a horse galloping", nature.horse, "loudness tempo", "a horse", "hooves"),
     # toys and the rest
-    _made("a spring boing", fx.boing, "loudness pitch", "a spring", "a cartoon boing"),
-    _made("a slide whistle", fx.slide_whistle, "loudness pitch", "a swanee whistle"),
-    _made("a bouncing ball", fx.bouncing_ball, "loudness", "a ball bouncing", "a ping-pong ball"),
-    _made("jingling keys", fx.keys, "loudness tempo", "keys", "a bunch of keys"),
-    _made("silence", fx.silence, "", "nothing", "no sound"),
+    _made("a spring boing", things.boing, "loudness pitch", "a spring", "a cartoon boing"),
+    _made("a slide whistle", things.slide_whistle, "loudness pitch", "a swanee whistle"),
+    _made("a bouncing ball", things.bouncing_ball, "loudness", "a ball bouncing", "a ping-pong ball"),
+    _made("jingling keys", things.keys, "loudness tempo", "keys", "a bunch of keys"),
+    _made("silence", things.silence, "", "nothing", "no sound"),
 )
 
 KINDS: dict[str, SoundKind] = {kind.name: kind for kind in SOUNDS}
@@ -302,17 +304,23 @@ def sample_sound(rng: np.random.Generator, kind: str | None = None, *, plain: fl
     return SoundScene(chosen.name, **words, key=key, velocity=velocity, seed=seed, noise=float(rng.uniform(15, 30)) if heldout else None)
 
 
-def caption(scene: SoundScene) -> str:
-    """The one canonical wording: "a violin", "a low note on a violin", "a fast cheerful melody on a piano", "heavy rain"."""
+def caption(scene: SoundScene, *, name: str | None = None) -> str:
+    """The one canonical wording: "a violin", "a low note on a violin", "a fast cheerful melody on a piano", "heavy rain".
+
+    `name` says one of the kind's synonyms instead.
+    """
+    name = name or scene.kind
     if scene.form:
         words = [scene.loudness, scene.tempo, scene.mood, scene.pitch, scene.form]
-        return f"{_with_article(' '.join(word for word in words if word))} on {scene.kind}"
+        return f"{_with_article(' '.join(word for word in words if word))} on {name}"
     words = [scene.loudness, scene.force, scene.tempo, scene.pitch]
     told = " ".join(word for word in words if word)
-    first, _, rest = scene.kind.partition(" ")
+    first, _, rest = name.partition(" ")
     if not told:
-        return scene.kind
-    return _with_article(f"{told} {rest}") if first in ("a", "an") else f"{told} {scene.kind}"
+        return name
+    if first == "the":
+        return f"the {told} {rest}"
+    return _with_article(f"{told} {rest}") if first in ("a", "an") else f"{told} {name}"
 
 
 def _with_article(words: str) -> str:
@@ -358,7 +366,7 @@ def _finish(x: np.ndarray, scene: SoundScene) -> np.ndarray:
     x[-fade:] *= np.linspace(1, 0, fade)
     if scene.noise is not None:
         level = np.sqrt(np.mean(x**2)) * 10 ** (-scene.noise / 20)
-        x = x + level * fx.noise(rng, slope=float(rng.choice([0.0, 1.0])))
+        x = x + level * noise(rng, slope=float(rng.choice([0.0, 1.0])))
     return np.clip(x, -1, 1).astype(np.float32)
 
 
