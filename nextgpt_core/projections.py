@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nextgpt_core.grouping import GroupProjection
+
 
 class InputProjection(nn.Module):
     """Encoder vectors of one medium -> vectors that stand in the prompt like words.
@@ -55,6 +57,7 @@ INPUT_KINDS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "linear": lambda width, out, tokens: nn.Linear(width, out),
     "mlp": lambda width, out, tokens: MLP(width, out),
     "tokenwise": lambda width, out, tokens: Tokenwise(width, out, tokens=tokens),
+    "grouping": lambda width, out, tokens: GroupProjection(width, out),
 }
 
 

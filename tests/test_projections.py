@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from nextgpt_core.grouping import GroupProjection
 from nextgpt_core.projections import MLP, InputProjection, OutputProjection
 from tests.golden_rules import GOLDEN, golden_input, golden_json, golden_weight
 
@@ -64,3 +65,42 @@ def test_own_projection_per_modality_and_position():
     assert out.shape == (4, 3, 10)
     assert not torch.allclose(out[:, 0], out[:, 1])
     assert projection("audio", features[:, :2]).shape == (4, 2, 10)
+
+
+GROUPING = {
+    "in_fc.": "enter.",
+    "out_fc.": "leave.",
+    "layers.": "stages.",
+    ".group_token": ".tokens",
+    ".attn.qkv.": ".qkv.",
+    ".group_projector.": ".carry.",
+    ".downsample.": ".gather.",
+    ".mlp_inter.": ".mix.",
+    ".norm_post_tokens.": ".norm_projected.",
+    ".norm_new_x.": ".norm_new.",
+    ".mlp_channels.": ".mlp.",
+    ".pre_assign_attn.attn.": ".look.",
+    ".pre_assign_attn.norm_post.": ".norm_after.",
+    ".pre_assign_attn.norm2.": ".norm_looked.",
+    ".pre_assign_attn.mlp.": ".look_mlp.",
+}
+
+
+@pytest.mark.parametrize("tag", SCALES)
+def test_grouping_equals_the_original(tag):
+    described, arrays = golden_json("newer_projectors.json")["modules"]["new_GroupProjector"], np.load(GOLDEN / "newer_projectors.npz")
+    state = {}
+    for key, (shape, _) in described["keys"].items():
+        name = key.replace(".attn.proj.", ".proj.") if ".blocks." in key else key
+        for old, new in GROUPING.items():
+            name = name.replace(old, new)
+        for part in ("q", "k", "v"):
+            name = name.replace(f".{part}_proj.", f".{part}.")
+        state[name] = golden_weight(key, shape, SCALES[tag])
+    module = GroupProjection(64, 48)
+    module.load_state_dict(state)
+    module.eval()
+    for case, inputs in described["inputs"].items():
+        with torch.no_grad():
+            found = module(*(golden_input(**tensor) for tensor in inputs))
+        assert np.abs(found.numpy() - arrays[f"new_GroupProjector.{tag}.{case}"]).max() < 1e-5
