@@ -22,7 +22,7 @@ from app.jobs import Desk, TurnMaker
 from app.library import Library
 from app.loading import Loader
 from app.render import Renderer
-from app.settings import ANSWERS, MADE, QUALITIES, Settings
+from app.settings import ANSWERS, MADE, QUALITIES, Choices, Settings
 
 STYLE = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
@@ -113,55 +113,63 @@ def lay_out(settings: Settings, seed: int | None) -> dict[str, Any]:
 def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     """Which event calls which action."""
     outputs = [parts[name] for name in ("chat", "box", "listing", "saved", "chosen", "seed", "lock", "steps", "guidance")]
-    chosen = [parts[name] for name in SETTINGS]
+    setting = [parts[name] for name in SETTINGS]
     tab, box, chat = parts["tab"], parts["box"], parts["chat"]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
     def named(update: Update) -> dict[Any, Any]:
-        return {parts[name]: value for name, value in update.items()}
+        return {parts[name]: value for name, value in update.items()} or {chat: gr.skip()}
+
+    async def relay(updates: AsyncIterator[Update]) -> AsyncIterator[dict[Any, Any]]:
+        nothing = True
+        async for update in updates:
+            nothing = False
+            yield named(update)
+        if nothing:  # Gradio would empty every output of an event that gave nothing
+            yield named({})
 
     async def opened(tab: Tab, saved: Any, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
-        async for update in actions.open(tab, saved, request):
-            yield named(update)
+        async for update in relay(actions.open(tab, saved, request)):
+            yield update
 
     async def sent(tab: Tab, message: Any, *values: Any) -> AsyncIterator[dict[Any, Any]]:
-        async for update in actions.send(tab, message, choices_from(dict(zip(SETTINGS, values)))):
-            yield named(update)
+        async for update in relay(actions.send(tab, message, chosen(values))):
+            yield update
 
     async def example(tab: Tab, event: gr.SelectData, *values: Any) -> AsyncIterator[dict[Any, Any]]:
-        async for update in actions.send(tab, example_message(int(event.index)), choices_from(dict(zip(SETTINGS, values)))):
-            yield named(update)
+        async for update in relay(actions.send(tab, example_message(int(event.index)), chosen(values))):
+            yield update
 
     async def retried(tab: Tab, event: gr.RetryData, *values: Any) -> AsyncIterator[dict[Any, Any]]:
-        async for update in actions.retry(tab, message_turn(event.index), choices_from(dict(zip(SETTINGS, values)))):
-            yield named(update)
+        async for update in relay(actions.retry(tab, message_turn(event.index), chosen(values))):
+            yield update
 
     async def edited(tab: Tab, event: gr.EditData, *values: Any) -> AsyncIterator[dict[Any, Any]]:
         words = event.value if isinstance(event.value, str) else str((event.value or {}).get("text", ""))
-        async for update in actions.edit(tab, message_turn(event.index), words, choices_from(dict(zip(SETTINGS, values)))):
-            yield named(update)
+        async for update in relay(actions.edit(tab, message_turn(event.index), words, chosen(values))):
+            yield update
 
     async def undone(tab: Tab, event: gr.UndoData) -> AsyncIterator[dict[Any, Any]]:
-        async for update in actions.undo(tab, message_turn(event.index)):
-            yield named(update)
+        async for update in relay(actions.undo(tab, message_turn(event.index))):
+            yield update
 
     async def acted(tab: Tab, action: str, message: Any, *values: Any) -> AsyncIterator[dict[Any, Any]]:
         """A button inside an answer: "another:TURN:MEDIUM", "use:TURN:MEDIUM" or "version:TURN:NUMBER"."""
         verb, _, reference = action.partition("#")[0].partition(":")
         if verb == "another":
-            async for update in actions.another(tab, reference, choices_from(dict(zip(SETTINGS, values)))):
-                yield named(update)
+            async for update in relay(actions.another(tab, reference, chosen(values))):
+                yield update
         elif verb == "use":
             yield named(actions.use(tab, reference, message))
         elif verb == "version":
             yield named(actions.version(tab, reference))
 
     async def switched(tab: Tab, conversation_id: str) -> AsyncIterator[dict[Any, Any]]:
-        async for update in actions.switch(tab, conversation_id):
-            yield named(update)
+        async for update in relay(actions.switch(tab, conversation_id)):
+            yield update
 
-    def chose(tab: Tab, message: Any) -> Any:
-        return named(actions.chose(tab, message)) or gr.skip()
+    def chose(tab: Tab, message: Any) -> dict[Any, Any]:
+        return named(actions.chose(tab, message))
 
     def status(request: gr.Request) -> tuple[Any, Any]:
         state, values = actions.status()
@@ -185,15 +193,15 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     page.load(furnish, None, [parts["answer"], parts["quality"], parts["forbid"], parts["keeps"], chat], **quiet)
     page.load(opened, [tab, parts["saved"]], outputs, **quiet)
     gr.on([page.load, parts["timer"].tick], status, None, [parts["status"], parts["timer"]], **quiet)
-    box.submit(sent, [tab, box, *chosen], outputs, trigger_mode="multiple", **quiet)
+    box.submit(sent, [tab, box, *setting], outputs, trigger_mode="multiple", **quiet)
     box.change(chose, [tab, box], outputs, trigger_mode="always_last", **quiet)
     box.stop(actions.stop, [tab], None, queue=False, **quiet)
-    chat.example_select(example, [tab, *chosen], outputs, **quiet)
-    chat.retry(retried, [tab, *chosen], outputs, **quiet)
-    chat.edit(edited, [tab, *chosen], outputs, **quiet)
+    chat.example_select(example, [tab, *setting], outputs, **quiet)
+    chat.retry(retried, [tab, *setting], outputs, **quiet)
+    chat.edit(edited, [tab, *setting], outputs, **quiet)
     chat.undo(undone, [tab], outputs, **quiet)
     chat.clear(lambda tab: named(actions.delete(tab)), [tab], outputs, **quiet)
-    parts["action"].input(acted, [tab, parts["action"], box, *chosen], outputs, trigger_mode="multiple", **quiet)
+    parts["action"].submit(acted, [tab, parts["action"], box, *setting], outputs, trigger_mode="multiple", **quiet)
     parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", **quiet)
     parts["new"].click(lambda tab: named(actions.new(tab)), [tab], outputs, **quiet)
     parts["delete"].click(lambda tab: named(actions.delete(tab)), [tab], outputs, **quiet)
@@ -201,6 +209,11 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     parts["export"].click(actions.export, [tab], [parts["download"]], **quiet).success(
         None, None, None, js="() => setTimeout(() => document.querySelector('#nx-download')?.click(), 100)"
     )
+
+
+def chosen(values: tuple[Any, ...]) -> Choices:
+    """The settings' values, in the order of SETTINGS, as choices."""
+    return choices_from(dict(zip(SETTINGS, values)))
 
 
 def message_turn(index: Any) -> int:

@@ -173,8 +173,8 @@ def ask_choices(options: argparse.Namespace) -> Choices:
 
 def load_engine(preset: str) -> Any:
     """Preset name or folder -> engine. Slow: this is where torch is imported and weights are read."""
-    build, engine = module("nextgpt_core.build"), module("nextgpt_core.engine")
-    return engine.Engine(build.build(preset_folder(preset)))
+    preset_folder(preset)
+    return module("nextgpt_core.engine").Engine.load(preset)
 
 
 def preset_folder(preset: str) -> Path:

@@ -71,19 +71,21 @@ class Answer:
                 self.pieces.append(Piece("text"))
             self.pieces[-1].text += event.text
         elif isinstance(event, SignalSpan):
+            self._medium(len(self.spans), event.modality)  # keeps the medium's place in the text; it is made later
             self.spans.append(asdict(event))
         elif isinstance(event, MediaStarted):
-            self.pieces.append(Piece("media", index=event.index, modality=event.modality, steps=event.steps, started=time.monotonic()))
+            piece = self._medium(event.index, event.modality)
+            piece.steps, piece.started = event.steps, time.monotonic()
         elif isinstance(event, MediaProgress):
-            piece = self._media(event.index, event.modality)
+            piece = self._medium(event.index, event.modality)
             piece.step, piece.steps = event.step, event.steps
             if event.preview is not None:
                 piece.preview = data_uri(event.preview)
         elif isinstance(event, MediaReady):
-            piece = self._media(event.index, event.media.modality)
+            piece = self._medium(event.index, event.media.modality)
             piece.preview, piece.file = "", store.enter(event.media)
         elif isinstance(event, MediaFailed):
-            piece = self._media(event.index, event.modality)
+            piece = self._medium(event.index, event.modality)
             piece.preview, piece.error = "", event.reason
         elif isinstance(event, TurnDone):
             self.spans = [asdict(span) for span in event.spans]
@@ -92,7 +94,7 @@ class Answer:
             self.status = "cancelled" if event.finish_reason == "cancelled" else "done"
             self.cut = event.finish_reason == "length"
 
-    def _media(self, index: int, modality: str) -> Piece:
+    def _medium(self, index: int, modality: str) -> Piece:
         for piece in self.pieces:
             if piece.kind == "media" and piece.index == index:
                 return piece

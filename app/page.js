@@ -9,6 +9,7 @@
     event.stopPropagation();
     field.value = `${button.dataset.nx}#${++presses}`;
     field.dispatchEvent(new Event("input", { bubbles: true }));
+    field.dispatchEvent(new KeyboardEvent("keypress", { key: "Enter", bubbles: true }));
   }, true);
 
   // What Gradio leaves without a name for screen readers: pictures that open, groups with a label, icons that act as buttons.

@@ -29,7 +29,9 @@ SPAN = 4
 
 
 class FakeEngine:
-    """Answers "Here you are." and makes what the message names. "broken" makes a decoder fail, "crash" the whole turn."""
+    """Answers "Here you are." and makes what the message names.
+
+    In a message, "slow" slows the steps down, "long" makes the text long, "broken" makes a decoder fail, "crash" the turn."""
 
     def __init__(self, *, word_seconds: float = 0.01, step_seconds: float = 0.02, steps: int = 10) -> None:
         self.word_seconds = word_seconds
@@ -46,7 +48,8 @@ class FakeEngine:
         seed = settings.seed if settings.seed is not None else len(self.turns)
         if "crash" in text:
             raise GenerationError("The engine fell over on purpose.")
-        seconds = {"encode": 0.05 * len(heard), "prompt": 0.02}
+        step_seconds = self.step_seconds * (6 if "slow" in text else 1)
+        seconds = {"perceive": 0.05 * len(heard), "prompt": 0.02, "read": 0.1}
         reply = f"I see {', '.join(f'a {MODALITIES[m.modality].noun}' for m in heard)}. " if heard else ""
         reply += "long " * 400 if "long" in text else "Here you are."
         said = ""
@@ -66,7 +69,7 @@ class FakeEngine:
             yield MediaStarted(index, modality, steps)
             begun = time.monotonic()
             for step in range(1, steps + 1):
-                if cancel.wait(self.step_seconds):
+                if cancel.wait(step_seconds):
                     break
                 yield MediaProgress(index, modality, step, steps, preview(modality, step / steps) if step % 2 == 0 else None)
             if cancel.is_set():
@@ -81,8 +84,7 @@ class FakeEngine:
             made.append(media)
             yield MediaReady(index, media)
         finish = "cancelled" if cancel.is_set() else "stop"
-        seconds["decode"] = 0.2
-        seconds["total"] = time.monotonic() - started
+        seconds["write"] = time.monotonic() - started
         yield TurnDone(Message("assistant", (said, *made)), tuple(spans), seconds, seed, finish, 40, position)
 
 
