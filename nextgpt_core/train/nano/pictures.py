@@ -39,18 +39,27 @@ class PictureScene:
 
 
 def sample_picture(
-    rng: np.random.Generator, *, thing: Thing | None = None, styles: tuple[str, ...] = (MAIN_STYLE,), canonical: float = 0.5, jitter: float = 1.0
+    rng: np.random.Generator,
+    *,
+    thing: Thing | None = None,
+    styles: tuple[str, ...] = (MAIN_STYLE,),
+    canonical: float = 0.5,
+    jitter: float = 1.0,
+    first: bool = False,
 ) -> PictureScene:
-    """A random scene: with probability `canonical` a plain one (one thing, white, in the middle), else up to three special attributes."""
+    """A random scene: with probability `canonical` a plain one (one thing, white, in the middle), else up to three special attributes.
+
+    `jitter` scales small unsaid changes of place, size and turn; with `first` a thing that has several pictures shows its first one only.
+    """
     thing = thing or things()[rng.integers(len(things()))]
     style = str(rng.choice([style for style in styles if hexcodes(thing, style)] or [MAIN_STYLE]))
     codes = hexcodes(thing, style)
-    code = codes[0] if rng.random() < 0.6 else str(rng.choice(codes))
+    code = codes[0] if first or rng.random() < 0.6 else str(rng.choice(codes))
     loose = {
         "shift": (float(rng.normal(0, 0.02 * jitter)), float(rng.normal(0, 0.02 * jitter))),
         "zoom": float(np.exp(rng.normal(0, 0.05 * jitter))),
         "turn": float(rng.normal(0, 3 * jitter)),
-        "flip": bool(rng.random() < 0.5) if jitter else False,
+        "flip": bool(rng.random() < 0.5) if jitter >= 1 else False,
     }
     scene = PictureScene(thing, style, code, **loose)  # type: ignore[arg-type]
     if rng.random() < canonical:
@@ -59,10 +68,10 @@ def sample_picture(
     wishes = rng.random(4) < (0.55, 0.4, 0.3, 0.3)
     if not wishes.any():
         wishes[rng.integers(4)] = True
-    if wishes[0]:
-        special["background"] = str(rng.choice([name for name in BACKGROUNDS if name != "white"]))
     if wishes[1]:
         special["colour"] = str(rng.choice(list(COLOURS)))
+    if wishes[0]:  # never the thing's own colour, which would hide it
+        special["background"] = str(rng.choice([name for name in BACKGROUNDS if name not in ("white", special.get("colour"))]))
     if wishes[2] and thing.article:
         special["count"] = int(rng.integers(2, 4))
     elif wishes[3]:

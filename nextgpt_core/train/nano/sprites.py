@@ -19,6 +19,7 @@ PIXELS = 192
 MAIN_STYLE = "fluent-3d"  # the look of nano's own pictures
 STYLES = ("fluent-3d", "fluent-flat", "fluent", "noto", "noto-v1", "fxemoji", "emojione")
 UNDERSTANDING_STYLES = (*STYLES, "openmoji")  # CC BY-SA: the encoder may learn from it, the decoders may not
+FLAT_STYLES = tuple(style for style in STYLES if style != MAIN_STYLE)
 HELD_OUT_STYLE = "twemoji"  # evaluation only
 _FOLDER = CACHE / "nano" / "sprites"
 

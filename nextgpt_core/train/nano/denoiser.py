@@ -1,0 +1,135 @@
+"""The trainer of nano's three denoisers: cached latents and condition vectors -> a diffusers U-Net, v-prediction, averaged weights."""
+
+import copy
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor, nn
+
+from nextgpt_core.checkpoints import save_tensors
+from nextgpt_core.train.nano.muon import Muon
+from nextgpt_core.train.nano.session import Session, learning_rate
+
+log = logging.getLogger(__name__)
+
+# (network, noisy latents [b, …], timesteps [b], conditions [b, 384]) -> predicted velocity, shaped like the latents
+Predict = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
+
+_DROP = 0.1  # share of unconditional samples, for classifier-free guidance
+_CONDITION_NOISE = 0.15  # on elements of unit variance: the output projection will not hit the text embedding exactly
+
+
+@dataclass(frozen=True)
+class LatentSet:
+    """What a denoiser learns from. Rows are drawn in proportion to `weights`."""
+
+    latents: Tensor  # float16 [n, …], unit variance on the whole
+    conditions: Tensor  # float16 [n, 384], scaled by CONDITION_SCALE
+    weights: Tensor  # float32 [n]
+    unconditional: Tensor  # float32 [384], scaled likewise
+
+
+def noise_schedule(**overrides: Any) -> DDPMScheduler:
+    """The schedule all three decoders are trained and sampled with: linear betas end in noise that holds (nearly) nothing of the picture."""
+    settings = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02, "prediction_type": "v_prediction", "clip_sample": False}
+    return DDPMScheduler(**{**settings, "timestep_spacing": "trailing", **overrides})
+
+
+def train_denoiser(
+    unet: nn.Module,
+    data: LatentSet,
+    *,
+    predict: Predict,
+    run: Path,
+    cpu_minutes: float,
+    batch: int = 32,
+    peak: float = 1e-3,
+    seed: int = 0,
+    every: int = 0,
+    on_snapshot: Callable[[nn.Module], None] | None = None,
+) -> nn.Module:
+    """Train until the budget is used up (resumes from `run`); returns the averaged network.
+
+    Timesteps are drawn with a bias to the noisy end, where the condition decides what appears; the rest is learnt quickly by any sample.
+    `on_snapshot` gets the averaged network every `every` steps and at the end.
+    """
+    scheduler = noise_schedule()
+    generator = torch.Generator().manual_seed(seed)
+    average = Average(unet)
+    optimizer = Muon(unet, lr=peak, adam=("conv_in", "conv_out", "time_embedding"))
+    session = Session(run, cpu_seconds=cpu_minutes * 60, state={"unet": unet, "average": average, "optimizer": optimizer})
+    generator.manual_seed(seed + session.step)
+    unet.train()
+    losses: list[float] = []
+    for step in session.steps():
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(session.progress, peak=peak)
+        rows = torch.multinomial(data.weights, batch, replacement=True, generator=generator)
+        losses.append(_step(unet, data, rows, predict, scheduler, generator, optimizer))
+        average.update(unet)
+        if step % 50 == 49:
+            session.log(loss=sum(losses) / len(losses))
+            losses.clear()
+        if every and on_snapshot is not None and step % every == every - 1:
+            on_snapshot(average.network)
+    if on_snapshot is not None:
+        on_snapshot(average.network)
+    return average.network
+
+
+class Average:
+    """Exponential average of a network's weights; the horizon grows with the steps (up to 1 / (1 - decay)), so early weights are forgotten."""
+
+    def __init__(self, network: nn.Module, *, decay: float = 0.998) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.decay, self._updates = decay, 0
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        self._updates += 1
+        decay = min(self.decay, (1 + self._updates) / (10 + self._updates))
+        for mine, new in zip(self.network.parameters(), network.parameters()):
+            mine.lerp_(new, 1 - decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"network": self.network.state_dict(), "updates": self._updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self._updates = state["updates"]
+
+
+def export_decoder(folder: Path, *, unet: Any, vae: Any, unconditional: Tensor, settings: dict[str, Any]) -> None:
+    """Write a decoder folder: diffusers' subfolders in float16, unconditional.safetensors [1, 384] and decoder.json."""
+    copy.deepcopy(unet).half().save_pretrained(folder / "unet")
+    copy.deepcopy(vae).half().save_pretrained(folder / "vae")
+    noise_schedule().save_pretrained(folder / "scheduler")
+    save_tensors({"unconditional": unconditional.reshape(1, -1)}, folder / "unconditional.safetensors", dtype=torch.float16)
+    (folder / "decoder.json").write_text(json.dumps(settings, indent=2) + "\n")
+    log.info("exported %s", folder)
+
+
+def _step(
+    unet: nn.Module, data: LatentSet, rows: Tensor, predict: Predict, scheduler: DDPMScheduler, generator: torch.Generator, optimizer: Muon
+) -> float:
+    clean = data.latents[rows].float()
+    conditions = data.conditions[rows].float()
+    conditions = conditions + _CONDITION_NOISE * torch.randn(conditions.shape, generator=generator)
+    dropped = torch.rand(len(rows), generator=generator) < _DROP
+    conditions[dropped] = data.unconditional
+    last = scheduler.config["num_train_timesteps"]
+    times = ((1 - torch.rand(len(rows), generator=generator) ** 1.5) * last).long().clamp(max=last - 1)
+    noise = torch.randn(clean.shape, generator=generator)
+    noisy = scheduler.add_noise(clean, noise, times)
+    loss = (predict(unet, noisy, times, conditions) - scheduler.get_velocity(clean, noise, times)).square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
