@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     """Prepare, then run `python -m app.cli` with the same arguments; returns its exit status."""
     if sys.version_info < OLDEST:
         found = ".".join(str(part) for part in sys.version_info[:3])
-        print(f"This needs Python {OLDEST[0]}.{OLDEST[1]} or newer, this is Python {found}; start it with a newer one: python3.11 launch.py")
+        print(f"Python {OLDEST[0]}.{OLDEST[1]} or newer is needed and this is {found}; start it with a newer one: python3.12 launch.py")
         return 2
     files = requirement_files(arguments)
     try:
@@ -44,8 +44,9 @@ class InstallFailed(Exception):
 
 
 def requirement_files(arguments: list[str]) -> list[Path]:
-    """What a command needs: everything the requirements, `test` and `train` their own on top."""
-    extra = {"test": "requirements-dev.txt", "train": "requirements-train.txt"}.get(arguments[0] if arguments else "chat")
+    """What a command needs: all of them the requirements; `test`, `train` and `eval` more on top."""
+    more = {"test": "requirements-dev.txt", "train": "requirements-train.txt", "eval": "requirements-train.txt"}
+    extra = more.get(arguments[0] if arguments else "chat")
     names = ["requirements.txt"] + ([extra] if extra and (ROOT / extra).is_file() else [])
     return [ROOT / name for name in names]
 

@@ -81,14 +81,23 @@ def parser() -> argparse.ArgumentParser:
     passed_on = {
         "eval": ("nextgpt_core.scorecard", "print a preset's scorecard: eval nano [--quick] [--out FILE]"),
         "train": ("nextgpt_core.train.nano.recipe", "train a preset: train nano [STAGE…]"),
-        "plan": ("nextgpt_core.memory", "what fits on this machine, and how a preset would be placed"),
         "fetch": ("nextgpt_core.fetch", "fetch the published weights of a preset"),
         "check": ("nextgpt_core.check", "check a preset's weights"),
-        "convert": ("nextgpt_core.convert", "convert published weights into a preset"),
     }
     for name, (module, text) in passed_on.items():
         one = command(name, lambda options, module=module: pass_on(module, options), text)  # type: ignore[misc]
         one.add_argument("rest", nargs=argparse.REMAINDER, help="see `%(prog)s --help`")
+
+    plan = command("plan", run_plan, "where the parts of a preset go in a GPU's memory")
+    plan.add_argument("preset", nargs="?", default="7b")
+    plan.add_argument("--vram", type=float, default=24.0, metavar="GIB", help="the GPU's memory (default: %(default)s)")
+    plan.add_argument("--precision", help="of the language model: float16, 8bit or 4bit (default: the preset's)")
+    plan.add_argument("--picture", type=Path, metavar="FILE", help="also draw it as a picture")
+
+    convert = command("convert", run_convert, "turn the published NExT-GPT weights into parts that are checked")
+    convert.add_argument("source", type=Path, help="the published pytorch_model.pt")
+    convert.add_argument("--preset", default="7b")
+    convert.add_argument("--out", type=Path, help="folder to write to (default: the preset's own)")
     return top
 
 
@@ -120,7 +129,7 @@ def run_ask(options: argparse.Namespace) -> int:
         raise ConfigError(f"This message has {len(options.text):,} characters and {settings.max_text:,} are read at most; shorten it.")
     if len(options.file) > settings.max_files:
         raise ConfigError(f"{len(options.file)} files are too many for one message; send at most {settings.max_files}.")
-    choices = ask_choices(options)
+    turn_settings = ask_choices(options).turn_settings()
     media, problems = [], []
     for path in options.file:
         found = check(path)
@@ -136,7 +145,7 @@ def run_ask(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     message = Message("user", (*media, options.text) if options.text else tuple(media))
     result: dict[str, Any] = {"text": "", "media": [], "failed": [], "left_out": problems}
-    for event in engine.turn([message], choices.turn_settings(), cancel=threading.Event(), out_dir=options.out):
+    for event in engine.turn([message], turn_settings, cancel=threading.Event(), out_dir=options.out):
         if isinstance(event, TextDelta):
             if not options.json:
                 print(event.text, end="", flush=True)
@@ -152,6 +161,23 @@ def run_ask(options: argparse.Namespace) -> int:
             result |= {"text": event.message.text, "seed": event.seed, "seconds": event.seconds, "finish_reason": event.finish_reason}
             result["spans"] = [{"modality": span.modality, "start": span.start, "length": span.length} for span in event.spans]
     print(json.dumps(result, ensure_ascii=False, indent=2, default=str) if options.json else "")
+    return 0
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    """Print where everything goes; status 1 where it does not fit."""
+    plan = module("nextgpt_core.memory").plan(options.preset, options.vram, options.precision)
+    print(plan.table())
+    if options.picture:
+        plan.picture(options.picture)
+    return 0 if plan.fits else 1
+
+
+def run_convert(options: argparse.Namespace) -> int:
+    """Write the parts and say where their manifest is."""
+    preset = module("nextgpt_core.config").load_preset(options.preset)
+    manifest = module("nextgpt_core.convert").convert(options.source, preset, folder=options.out)
+    print(f"Converted; the parts are listed in {manifest}.")
     return 0
 
 

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.browser
 EXAMPLES = ROOT / "assets" / "examples"
 MEDIA = {  # in the order in which the fake engine makes them
     "picture": "#nx-chat .bot .image-container img",
-    "film": "#nx-chat .bot video",
     "sound": "#nx-chat .bot [data-testid^=waveform]",
+    "film": "#nx-chat .bot video",
 }
 
 
