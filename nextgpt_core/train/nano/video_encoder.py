@@ -1,0 +1,188 @@
+"""Trains nano's film tower on cached features; writes checkpoints/nano/encoder/video.safetensors and the language stages' pool."""
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nextgpt_core.checkpoints import read_tensors, save_tensors
+from nextgpt_core.encoders.nano_video import FilmHeads, film_inputs
+from nextgpt_core.train.nano.films import MOTIONS, FilmScene, caption, render, sample_film
+from nextgpt_core.train.nano.pictures import BACKGROUNDS, COLOURS, SIZES
+from nextgpt_core.train.nano.session import Session, learning_rate
+from nextgpt_core.train.nano.sources import CACHE
+from nextgpt_core.train.nano.sprites import HELD_OUT_STYLE, UNDERSTANDING_STYLES, hexcodes
+from nextgpt_core.train.nano.text_space import encode_texts
+from nextgpt_core.train.nano.trunk import trunk
+from nextgpt_core.train.nano.world import things
+
+log = logging.getLogger(__name__)
+
+RUN = Path("runs/nano/video_encoder")
+EXPORT = Path("checkpoints/nano/encoder/video.safetensors")
+POOL = CACHE / "nano" / "pool_video.safetensors"
+_SETS = CACHE / "nano" / "films"
+_PIXELS = 128
+_TEMPERATURE = 0.06
+_LOOKS = {"background": tuple(BACKGROUNDS), "colour": ("", *COLOURS), "size": tuple(SIZES)}
+
+
+@dataclass(frozen=True)
+class FilmSet:
+    """Encoded inputs of films, one row each."""
+
+    features: Tensor  # float16 [n, 3, 1280], the trunk's view of three cut-outs
+    stack: Tensor  # uint8 [n, 8, 3, 32, 32]
+    look: Tensor  # float16 [n, LOOK]
+    rows: list[dict[str, Any]]
+
+    @property
+    def stacks(self) -> Tensor:
+        return self.stack.float() / 127.5 - 1
+
+
+def train_video_encoder(*, cpu_minutes: float = 5, batch: int = 192, peak: float = 1.5e-3, run: Path = RUN) -> dict[str, float]:
+    """Train the heads (resumes), export the tower and the pool; returns held-out accuracies."""
+    torch.manual_seed(0)
+    data = film_set("train", per_thing=10)
+    heads = FilmHeads()
+    readers = nn.ModuleDict({name: nn.Linear(384, len(values)) for name, values in _LOOKS.items()})
+    both = nn.ModuleDict({"heads": heads, "readers": readers})
+    optimizer = torch.optim.AdamW(both.parameters(), lr=peak, weight_decay=0.05)
+    session = Session(run, cpu_seconds=cpu_minutes * 60, state={"both": both, "optimizer": optimizer})
+    names, motions = name_space()
+    targets = _targets(data.rows)
+    both.train()
+    for step in session.steps():
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(session.progress, peak=peak, cooldown=0.6)
+        rows = torch.randint(len(data.rows), (batch,))
+        tokens = heads(*augmented(data, rows))
+        parts = {
+            "thing": nearest_loss(tokens[:, 0], names, targets["thing"][rows]),
+            "motion": nearest_loss(tokens[:, 1], motions, targets["motion"][rows]),
+            **{name: 0.3 * F.cross_entropy(readers[name](tokens[:, 2]), targets[name][rows]) for name in _LOOKS},
+        }
+        optimizer.zero_grad()
+        torch.stack(list(parts.values())).sum().backward()
+        optimizer.step()
+        if step % 200 == 0:
+            session.log(**{name: float(loss.detach()) for name, loss in parts.items()})
+    heads.eval()
+    export(heads)
+    write_pool(heads, data)
+    scores = {f"{name} {what}": value for name in ("styles", "twemoji") for what, value in evaluate(heads, film_set(name)).items()}
+    (run / "scores.json").write_text(json.dumps(scores, indent=1))
+    log.info("%s", scores)
+    return scores
+
+
+def augmented(data: FilmSet, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs of the heads for training: a random mix of the cut-outs, the frames shifted a little, dimmed and made noisy."""
+    mix = torch.rand(len(rows), 3, 1) ** 2 + 1e-3
+    features = (data.features[rows].float() * mix / mix.sum(1, keepdim=True)).sum(1)
+    features = features * (torch.rand_like(features) > 0.1)
+    stack = data.stack[rows].float() / 127.5 - 1
+    stack = stack * (0.8 + 0.4 * torch.rand(len(rows), 1, 1, 1, 1)) + 0.06 * torch.randn_like(stack)
+    shift = torch.randint(-2, 3, (2,)).tolist()
+    return features, torch.roll(stack, shift, dims=(3, 4)), data.look[rows].float()
+
+
+def nearest_loss(tokens: Tensor, space: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of the cosine similarities with every name of a space [n, 384] (a contrastive loss with all names as negatives)."""
+    return F.cross_entropy(F.normalize(tokens, dim=-1) @ space.T / _TEMPERATURE, targets, label_smoothing=0.05)
+
+
+@torch.inference_mode()
+def evaluate(heads: FilmHeads, data: FilmSet) -> dict[str, float]:
+    """How often the nearest name is right: thing, motion, both."""
+    tokens = heads(data.features.float().mean(1), data.stacks, data.look.float())
+    names, motions = name_space()
+    targets = _targets(data.rows)
+    thing = (F.normalize(tokens[:, 0], dim=-1) @ names.T).argmax(1) == targets["thing"]
+    motion = (F.normalize(tokens[:, 1], dim=-1) @ motions.T).argmax(1) == targets["motion"]
+    return {"thing": thing.float().mean().item(), "motion": motion.float().mean().item(), "both": (thing & motion).float().mean().item()}
+
+
+def export(heads: FilmHeads, path: Path = EXPORT) -> None:
+    """The whole tower, trunk included, in float16."""
+    tensors = {f"trunk.{name}": tensor for name, tensor in trunk().state_dict().items()}
+    save_tensors({**tensors, **{f"heads.{name}": tensor for name, tensor in heads.state_dict().items()}}, path, dtype=torch.float16)
+
+
+@torch.inference_mode()
+def write_pool(heads: FilmHeads, data: FilmSet, path: Path = POOL) -> None:
+    """The training films as the language stages see them: {"features": float16 [n, 3, 384]} and a line of JSON each."""
+    tokens = torch.cat([heads(data.features[part].float().mean(1), data.stacks[part], data.look[part].float()) for part in _parts(data)])
+    save_tensors({"features": tokens}, path, dtype=torch.float16)
+    path.with_suffix(".jsonl").write_text("".join(json.dumps(row) + "\n" for row in data.rows), encoding="utf-8")
+
+
+def film_set(name: str, *, per_thing: int = 1) -> FilmSet:
+    """The cached set "train" (seen pairs, training styles), "styles" (unseen pairs) or "twemoji" (unseen pairs, unseen style)."""
+    path = _SETS / f"{name}.safetensors"
+    if not path.exists():
+        tensors, rows = build_set(name, per_thing)
+        path.with_suffix(".jsonl").parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        save_tensors(tensors, path)
+    rows = [json.loads(line) for line in path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()]
+    return FilmSet(**read_tensors(path), rows=rows)
+
+
+@torch.inference_mode()
+def build_set(name: str, per_thing: int) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    """Render films and run the trunk over their cut-outs (about 40 ms a film)."""
+    began = time.process_time()
+    rng = np.random.default_rng({"train": 10, "styles": 11, "twemoji": 12}[name])
+    styles = (HELD_OUT_STYLE,) if name == "twemoji" else UNDERSTANDING_STYLES
+    features, stacks, looks, rows = [], [], [], []
+    network = trunk()
+    for thing in things():
+        if not any(hexcodes(thing, style) for style in styles):
+            continue
+        for _ in range(per_thing):
+            scene = sample_film(rng, thing=thing, styles=styles, held_out=name != "train")
+            cuts, stack, look = film_inputs(render(scene, _PIXELS))
+            features.append(network(cuts).half())
+            stacks.append(((stack + 1) * 127.5).round().byte())
+            looks.append(look.half())
+            rows.append(row_of(scene))
+    log.info("%s: %d films, %.0f s", name, len(rows), time.process_time() - began)
+    return {"features": torch.stack(features), "stack": torch.stack(stacks), "look": torch.stack(looks)}, rows
+
+
+def row_of(scene: FilmScene) -> dict[str, Any]:
+    """What the pool says of a film."""
+    picture = scene.picture
+    told = {"colour": picture.colour, "background": picture.background, "size": picture.size, "style": picture.style}
+    return {"thing": picture.thing.name, "caption": caption(scene), "attributes": told, "motion": scene.motion}
+
+
+@cache
+def name_space() -> tuple[Tensor, Tensor]:
+    """Unit vectors of all things' names [n, 384] and of all motions [11, 384]; what motions have in common is taken out."""
+    names = encode_texts([thing.singular for thing in things()])
+    motions = encode_texts([f"something {motion}" for motion in MOTIONS])
+    return names, F.normalize(motions - motions.mean(0), dim=-1)
+
+
+def _targets(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+    order = {thing.name: index for index, thing in enumerate(things())}
+    motions = list(MOTIONS)
+    found = {name: torch.tensor([values.index(row["attributes"][name]) for row in rows]) for name, values in _LOOKS.items()}
+    found["thing"] = torch.tensor([order[row["thing"]] for row in rows])
+    found["motion"] = torch.tensor([motions.index(row["motion"]) for row in rows])
+    return found
+
+
+def _parts(data: FilmSet) -> list[slice]:
+    return [slice(begin, begin + 256) for begin in range(0, len(data.rows), 256)]
