@@ -1,7 +1,6 @@
 """The files of the page: random folders that nobody can guess, generated names, deletion after a set time."""
 
 import logging
-import os
 import re
 import secrets
 import shutil
@@ -85,16 +84,11 @@ class FileStore:
         return folder
 
     def adopt(self, checked: Checked, token: str) -> StoredFile:
-        """Take an uploaded file into a conversation under a generated name (a link where the disk can, else a copy)."""
+        """Copy an uploaded file into a conversation under a generated name: another person may have sent the same one."""
         suffix = checked.path.suffix.lower()
         suffix = suffix if suffix in SHOWN[checked.modality] else MODALITIES[checked.modality].save_suffix
         name = f"{secrets.token_hex(8)}{suffix}"
-        target = self.folder(token) / name
-        try:
-            os.link(checked.path, target)
-        except OSError:
-            shutil.copyfile(checked.path, target)
-        os.utime(target)
+        shutil.copyfile(checked.path, self.folder(token) / name)
         return StoredFile(checked.modality, token, name, checked.label[:120], {"summary": checked.summary, "note": checked.note})
 
     def enter(self, media: Media) -> StoredFile:
