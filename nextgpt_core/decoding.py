@@ -47,29 +47,38 @@ class Ended:
 
 
 class Context:
-    """What the language model has already read: its key-value cache and the keys of the positions in it."""
+    """What the language model has already read: its key-value cache and the keys of the positions in it.
+
+    A prompt goes on from the end of an earlier turn's prompt, and what follows is read in one piece (its answer, which was written token
+    by token, included). So a conversation is always cut into the same pieces, and rounding does not depend on what was read before: the
+    same turn gives the same bytes, in a fresh process too.
+    """
 
     def __init__(self, llm: LanguageModel) -> None:
         self.llm = llm
         self.cache: DynamicCache = llm.new_cache()
         self.keys: list[Hashable] = []
+        self._states: dict[int, Tensor] = {}  # at the last position of the prompts that were read, by length
 
     def shared(self, keys: tuple[Hashable, ...]) -> int:
-        """How many first positions of a prompt need not be computed again."""
+        """How many first positions of a prompt are in the cache."""
         return next((i for i, (mine, yours) in enumerate(zip(self.keys, keys)) if mine != yours), min(len(self.keys), len(keys)))
 
     def read(self, prompt: Prompt, *, cancelled: Callable[[], bool]) -> Tensor:
-        """Go on from the prefix that the prompt shares with what was read; returns the state at its last position [d]."""
-        begin = min(self.shared(prompt.keys), len(prompt.keys) - 1)  # the last position runs again: its state is wanted
+        """Read on to the end of a prompt; returns the state at its last position [d]. Raises Cancelled between pieces."""
+        length, shared = len(prompt.keys), self.shared(prompt.keys)
+        ends = prompt.ends or (shared, length)  # a template without stable ends goes on from wherever it can
+        begin = max((end for end in ends if end <= shared and (end < length or end in self._states)), default=0)
         self.llm.shorten(self.cache, begin)
         del self.keys[begin:]
-        state = prompt.embeddings[-1]
-        for first in range(begin, len(prompt.keys), PREFILL):
-            if cancelled():
-                raise Cancelled("Stopped.")
-            last = min(first + PREFILL, len(prompt.keys))
-            state = self.run(prompt.embeddings[first:last], prompt.keys[first:last])[-1]
-        return state
+        self._states = {end: state for end, state in self._states.items() if end <= begin}
+        for end in (*(end for end in ends if begin < end < length), length):
+            for first in range(len(self.keys), end, PREFILL):
+                if cancelled():
+                    raise Cancelled("Stopped.")
+                last = min(first + PREFILL, end)
+                self._states[end] = self.run(prompt.embeddings[first:last], prompt.keys[first:last])[-1]
+        return self._states[length]
 
     def run(self, embeddings: Tensor, keys: tuple[Hashable, ...]) -> Tensor:
         """n more positions [n, d] -> their states [n, d]."""

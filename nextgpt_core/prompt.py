@@ -19,10 +19,11 @@ from nextgpt_core.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Words:
-    """A run of token ids. `answer` marks what the assistant writes: the targets of training."""
+    """A run of token ids. `answer` marks what the assistant writes: the targets of training; `opens` what stands right before it."""
 
     ids: tuple[int, ...]
     answer: bool = False
+    opens: bool = False
 
 
 Piece = Words | Media
@@ -31,10 +32,12 @@ Signals = Mapping[str, tuple[int, ...]]  # modality -> the ids of its span
 
 @dataclass(frozen=True)
 class Prompt:
-    """Input embeddings [n, d] and, for every position, a key that is equal where the embedding is."""
+    """Input embeddings [n, d]; for every position a key that is equal where the embedding is; and where the turns end: each of these
+    lengths was, or will be, a whole prompt of this conversation."""
 
     embeddings: Tensor
     keys: tuple[Hashable, ...]
+    ends: tuple[int, ...] = ()
 
 
 class Template(Protocol):
@@ -78,7 +81,7 @@ class ChatML:
         return pieces
 
     def _opening(self, role: str) -> Words:
-        return Words((self._start, *self._encode(f"{role}\n")))
+        return Words((self._start, *self._encode(f"{role}\n")), opens=role == "assistant")
 
 
 class VicunaV0:
@@ -157,15 +160,17 @@ def embed_pieces(pieces: Sequence[Piece], *, llm: LanguageModel, vectors: Callab
     """Pieces -> prompt; `vectors` gives a medium's projected encoder vectors [M, d]."""
     rows: list[Tensor] = []
     keys: list[Hashable] = []
+    ends: list[int] = []
     for piece in pieces:
         if isinstance(piece, Words):
             rows.append(llm.embed(torch.tensor(piece.ids, dtype=torch.long, device=llm.device)))
             keys += piece.ids
+            ends += [len(keys)] if piece.opens else []
         else:
             found = vectors(piece).to(rows[0] if rows else llm.added_input)
             rows.append(found)
             keys += [(*file_key(piece), i) for i in range(len(found))]
-    return Prompt(torch.cat(rows), tuple(keys))
+    return Prompt(torch.cat(rows), tuple(keys), tuple(ends))
 
 
 def file_key(media: Media) -> tuple[str, str, int, int]:

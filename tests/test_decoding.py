@@ -194,6 +194,22 @@ def test_a_shared_prefix_is_not_read_again(llm, monkeypatch):
     assert torch.allclose(state, llm(llm.embed(torch.tensor([following])))[0, -1], atol=1e-5)
 
 
+def test_a_conversation_is_always_read_in_the_same_pieces(llm):
+    first, second = [1, 2, 3], [1, 2, 3, 65, 66, END, 9, 8, 7]
+    context = Context(llm)
+    state = context.read(Prompt(llm.embed(torch.tensor(first)), tuple(first), ends=(3,)), cancelled=lambda: False)
+    script = iter([65, 66, END])
+    list(decode(context, state, signals={}, choose=lambda scores: next(script), max_new_tokens=9, stop_ids=frozenset({END})))
+    whole = Prompt(llm.embed(torch.tensor(second)), tuple(second), ends=(3, 9))
+    fresh = Context(llm)
+    seen = []
+    run, fresh.run = fresh.run, lambda embeddings, keys: seen.append(len(keys)) or run(embeddings, keys)
+    states = [context.read(whole, cancelled=lambda: False), fresh.read(whole, cancelled=lambda: False)]
+    assert seen == [3, 6]
+    assert torch.equal(*states)
+    assert torch.equal(context.read(whole, cancelled=lambda: False), states[0])  # asked again: nothing is read
+
+
 def test_another_conversation_and_the_same_again(llm):
     context, _ = write(llm, [65, END], prompt=[1, 2, 3])
     for ids in ([1, 2, 9], [1, 2, 9], [1, 2]):

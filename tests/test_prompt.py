@@ -87,8 +87,10 @@ def test_chatml_marks_what_the_assistant_writes():
 def test_next_turns_prompt_begins_with_this_turns():
     messages = [Message("user", (PICTURE, "what?"))]
     answered = [*messages, Message("assistant", ("A cat.",)), Message("user", ("really?",))]
-    flat = [[i for p in chatml("x")(m) for i in (p.ids if isinstance(p, Words) else (p,))] for m in (messages, answered)]
-    assert flat[1][: len(flat[0])] == flat[0]
+    llm = tiny_llm()
+    now, then = (embed_pieces(chatml("x")(m), llm=llm, vectors=lambda media: torch.zeros(2, 32)) for m in (messages, answered))
+    assert then.keys[: len(now.keys)] == now.keys
+    assert now.ends == (len(now.keys),) and then.ends == (len(now.keys), len(then.keys))
 
 
 def test_oldest_messages_leave_when_there_is_no_room():
