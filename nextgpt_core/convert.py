@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -173,9 +172,3 @@ def _their_name(name: str) -> str:
     first, _, rest = name.partition(".")
     theirs = {"queries": "query_embs", "enter": "fc", "transformer": "tfm", "leave": "model"}[first]
     return f"{theirs}.{rest}" if rest else theirs
-
-
-def describe(manifest: Mapping[str, Any]) -> str:
-    """A manifest as one line for the terminal."""
-    size = sum(part["bytes"] for part in manifest["parts"].values())
-    return f"{len(manifest['parts'])} parts, {size / 1e9:.2f} GB, {len(manifest['added_tokens'])} added tokens"

@@ -71,6 +71,10 @@ class LatentDecoder(ABC):
             module.to(device)
         return self
 
+    def spare_memory(self) -> None:
+        """Decode in overlapping tiles from now on: slower, and the seams may show faintly, but the peak is that of one tile."""
+        self.vae.enable_tiling()
+
     @torch.no_grad()
     def generate(
         self,

@@ -1,0 +1,111 @@
+"""The plan: exact weights, the targets of the published system, refusals that say what to do."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel, UNet3DConditionModel
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+from PIL import Image
+from safetensors.torch import save_file
+from transformers import CLIPConfig, LlamaConfig, LlamaForCausalLM, SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+from nextgpt_core import published
+from nextgpt_core.config import load_preset
+from nextgpt_core.encoders.imagebind import HUGE, HUGE_OUT, ImageBind
+from nextgpt_core.errors import ConfigError
+from nextgpt_core.memory import CPU, GIB, GPU, OFFLOADED, Sizes, parts_of, plan
+
+MODALITIES = ("image", "video", "audio")
+
+
+def count(build) -> int:
+    with torch.device("meta"):
+        return sum(value.numel() for value in build().parameters())
+
+
+def test_known_parameter_counts_are_those_of_the_networks():
+    known = published.PARAMETERS
+    towers = {name: HUGE[name] for name in ("vision", "audio")}
+    assert known["imagebind"] == {"vision and audio towers": count(lambda: ImageBind(towers, out=HUGE_OUT))}
+    for name, configs, kind in (
+        ("stable-diffusion-v1-5", published.STABLE_DIFFUSION, UNet2DConditionModel),
+        ("zeroscope_v2_576w", published.ZEROSCOPE, UNet3DConditionModel),
+        ("audioldm-l-full", published.AUDIOLDM, UNet2DConditionModel),
+    ):
+        assert known[name]["unet"] == count(lambda kind=kind, configs=configs: kind.from_config(configs["unet"]))
+        assert known[name]["vae"] == count(lambda configs=configs: AutoencoderKL.from_config(configs["vae"]))
+    checker = CLIPConfig(**published.STABLE_DIFFUSION["safety_checker"])
+    assert known["stable-diffusion-v1-5"]["safety_checker"] == count(lambda: StableDiffusionSafetyChecker(checker))
+    vocoder = SpeechT5HifiGanConfig(**published.AUDIOLDM["vocoder"])
+    assert known["audioldm-l-full"]["vocoder"] == count(lambda: SpeechT5HifiGan(vocoder))
+    assert count(lambda: LlamaForCausalLM(LlamaConfig(**published.VICUNA_7B))) == 6_738_415_616
+
+
+def test_language_model_and_projections_are_counted_exactly():
+    parts = {part.name: part for part in parts_of(load_preset("7b"), precision="float16", sizes=Sizes())}
+    assert parts["llm"].parameters == 6_738_415_616 + 2 * 38 * 4096
+    assert parts["llm"].weights == 2 * parts["llm"].parameters
+    assert parts["projections"].parameters == 4_198_400 + 31_958_784 + 32_090_112 + 31_788_544  # golden: element_counts
+
+
+def test_targets():
+    everything = plan("7b", 24, "4bit")
+    assert everything.fits and all(row.where == GPU for row in everything.rows)
+    half = plan("7b", 12, "4bit")
+    assert half.fits and all(row.where in (GPU, OFFLOADED) for row in half.rows)
+    assert half.peak <= 12 * GIB
+    small = plan("7b", 8, "4bit")
+    assert small.fits and small.where("video") == CPU
+    assert plan("7b", 8, "4bit", sizes=Sizes(frames=8)).where("video") == OFFLOADED
+
+
+@pytest.mark.parametrize("precision", ["float16", "8bit", "4bit"])
+def test_more_memory_never_moves_more(precision):
+    before = 10**18
+    for vram in (8, 12, 16, 24, 48):
+        found = plan("7b", vram, precision)
+        away = sum(row.part.weights for row in found.rows if row.where != GPU)
+        if found.fits:
+            assert away <= before and found.peak <= vram * GIB
+            before = away
+
+
+def test_refusal_says_what_to_do():
+    refused = plan("7b", 8, "float16")
+    assert not refused.fits
+    assert "try --precision 4bit" in refused.table()
+    assert "larger GPU" in (plan("7b", 4, "4bit").refusal or "")
+    with pytest.raises(ConfigError, match="choose one of"):
+        plan("7b", 24, "2bit")
+
+
+def test_table_and_picture(tmp_path):
+    found = plan("7b", 12, "4bit")
+    lines = found.table().splitlines()
+    assert len(lines) == 2 + len(found.rows) + 2
+    assert "Fits: at most" in lines[-1]
+    found.picture(tmp_path / "plan.png")
+    with Image.open(tmp_path / "plan.png") as image:
+        assert np.asarray(image).std() > 10
+
+
+def test_sizes_come_from_the_files_that_are_there(tmp_path):
+    preset = dataclasses.replace(load_preset("7b"), folder=tmp_path)
+    unet = tmp_path / "stable-diffusion-v1-5" / "unet"
+    unet.mkdir(parents=True)
+    save_file({"a": torch.zeros(3, 5)}, unet / "diffusion_pytorch_model.safetensors")
+    save_file({"a": torch.zeros(3, 5, dtype=torch.float16)}, unet / "diffusion_pytorch_model.fp16.safetensors")
+    vae = tmp_path / "stable-diffusion-v1-5" / "vae"
+    vae.mkdir()
+    torch.save({"b": torch.zeros(7)}, vae / "diffusion_pytorch_model.bin")
+    found = {part.name: part for part in parts_of(preset, precision="4bit", sizes=Sizes())}
+    assert found["image"].parameters == 15 + 7
+    unknown = dataclasses.replace(preset, encoder=dataclasses.replace(preset.encoder, path="other"))
+    with pytest.raises(ConfigError, match="fetch it first"):
+        parts_of(unknown, precision="4bit", sizes=Sizes())
+    (tmp_path / preset.llm.path).mkdir()
+    (tmp_path / preset.llm.path / "config.json").write_text(json.dumps({**published.VICUNA_7B, "num_hidden_layers": 1}))
+    assert next(part for part in parts_of(preset, precision="float16", sizes=Sizes())).parameters < 10**9

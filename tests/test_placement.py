@@ -1,0 +1,131 @@
+"""Run-time placement with real tiny decoders; where parts are is recorded instead of moved (there is no GPU here)."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nextgpt_core.encoders.imagebind import HUGE, ImageBind, ImageBindEncoder, Tower
+from nextgpt_core.errors import Cancelled, OutOfMemory
+from nextgpt_core.memory import CPU, GPU, OFFLOADED, Part, Plan, Row
+from nextgpt_core.placement import place
+from tests.decoders.test_decoders import SETTINGS, audio_decoder, condition, image_decoder, seeded
+
+
+@pytest.fixture
+def moves(monkeypatch) -> list[tuple[str, str]]:
+    """(part, device) of every move."""
+    seen: list[tuple[str, str]] = []
+
+    def recorder(name):
+        return lambda device, *rest: seen.append((name, str(device)))
+
+    monkeypatch.setattr(ImageBind, "to", lambda self, device, *rest: seen.append(("encoder", str(device))))
+    monkeypatch.setattr("nextgpt_core.decoders.latent.LatentDecoder.to", lambda self, device: recorder(self.modality)(device))
+    return seen
+
+
+class Llm(nn.Module):
+    def __init__(self, seen) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def to(self, device):
+        self.seen.append(("llm", str(device)))
+
+
+def model(moves, decoder):
+    tower = {"vision": Tower(width=8, blocks=1, heads=2, patches=256, kernel=14)}
+    assert HUGE["vision"].patches == tower["vision"].patches
+    return SimpleNamespace(
+        llm=Llm(moves),
+        input_projection=nn.Identity(),
+        output_projections=nn.Identity(),
+        encoder=ImageBindEncoder(ImageBind(tower, out=4).eval()),
+        decoders={decoder.modality: decoder},
+    )
+
+
+def a_plan(**where) -> Plan:
+    rows = tuple(Row(Part(name=name, parameters=1, weights=1, activations=1), place) for name, place in where.items())
+    return Plan(preset="7b", vram=1, precision="4bit", rows=rows, peak=1, busiest="llm", refusal=where.get("refusal"))
+
+
+def test_offloaded_decoder_visits_and_the_language_model_steps_aside(moves):
+    decoder = image_decoder()
+    wanted = decoder.generate(condition(decoder), settings=SETTINGS, generator=seeded())
+    placed = place(model(moves, decoder), a_plan(llm=OFFLOADED, encoder=GPU, image=OFFLOADED), "cpu:0").decoders["image"]
+    moves.clear()
+    made = placed.generate(condition(decoder), settings=SETTINGS, generator=seeded())
+    assert np.array_equal(made, wanted)
+    assert moves == [("llm", "cpu"), ("image", "cpu:0"), ("image", "cpu"), ("llm", "cpu:0")]
+
+
+def test_resident_decoder_stays(moves):
+    decoder = image_decoder()
+    placed = place(model(moves, decoder), a_plan(llm=GPU, encoder=GPU, image=GPU), "cpu:0").decoders["image"]
+    placed.generate(condition(decoder), settings=SETTINGS, generator=seeded())
+    assert ("image", "cpu") not in moves and ("llm", "cpu") not in moves
+
+
+def test_decoder_on_the_cpu_is_left_alone(moves):
+    decoder = audio_decoder()
+    assert place(model(moves, decoder), a_plan(llm=GPU, encoder=CPU, audio=CPU), "cpu:0").decoders["audio"] is decoder
+    assert not [part for part, _ in moves if part in ("audio", "encoder")]
+
+
+def test_out_of_memory_is_tried_once_more_from_the_same_noise(moves, monkeypatch):
+    decoder = image_decoder()
+    wanted = decoder.generate(condition(decoder), settings=SETTINGS, generator=seeded())
+    placed = place(model(moves, decoder), a_plan(llm=GPU, encoder=GPU, image=GPU), "cpu:0").decoders["image"]
+    moves.clear()
+    calls = []
+    finish = decoder.finish
+
+    def fails_first(*args):
+        calls.append(1)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return finish(*args)
+
+    monkeypatch.setattr(decoder, "finish", fails_first)
+    assert np.array_equal(placed.generate(condition(decoder), settings=SETTINGS, generator=seeded()), wanted)
+    assert ("llm", "cpu") in moves and moves[-1] == ("llm", "cpu:0")  # it stepped aside for the second try and came back
+    assert decoder.vae.use_tiling
+
+
+def test_out_of_memory_twice_is_reported_and_the_next_turn_works(moves, monkeypatch):
+    decoder = image_decoder()
+    placed = place(model(moves, decoder), a_plan(llm=GPU, encoder=GPU, image=OFFLOADED), "cpu:0").decoders["image"]
+
+    def fails(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decoder, "finish", fails)
+        with pytest.raises(OutOfMemory, match="not enough memory for the picture"):
+            placed.generate(condition(decoder), settings=SETTINGS, generator=seeded())
+    assert [device for part, device in moves if part == "llm"][-1] == "cpu:0"
+    assert [device for part, device in moves if part == "image"][-1] == "cpu"
+    assert placed.generate(condition(decoder), settings=SETTINGS, generator=seeded()).shape == (16, 16, 3)
+
+
+def test_cancel_is_not_tried_again(moves):
+    decoder = image_decoder()
+    placed = place(model(moves, decoder), a_plan(llm=GPU, encoder=GPU, image=OFFLOADED), "cpu:0").decoders["image"]
+
+    def stop(step, steps, latents):
+        raise Cancelled("stopped")
+
+    with pytest.raises(Cancelled):
+        placed.generate(condition(decoder), settings=SETTINGS, generator=seeded(), on_step=stop)
+    assert moves[-1] == ("image", "cpu")
+
+
+def test_a_plan_that_does_not_fit_is_refused(moves):
+    decoder = image_decoder()
+    refused = Plan(preset="7b", vram=1, precision="4bit", rows=(), peak=2, busiest="llm", refusal="Does not fit.")
+    with pytest.raises(OutOfMemory, match="Does not fit"):
+        place(model(moves, decoder), refused, "cpu:0")
