@@ -98,7 +98,7 @@ def decode(
     stop_strings: tuple[str, ...] = (),
     forbid: frozenset[str] = frozenset(),
     require: tuple[str, ...] = (),
-    max_spans: int = 8,
+    max_spans: int = 6,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Text | Span | Ended]:
     """Write an answer after a prompt whose last state [d] is given.
