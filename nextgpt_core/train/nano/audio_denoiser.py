@@ -32,6 +32,7 @@ SETTINGS: dict[str, Any] = {
     "mel": {**MEL, "mean": MEAN, "std": STD},
 }
 _SYNONYM_SHARE = 0.25
+_PLAIN_WEIGHT = 2.0  # of sounds with nothing special: they are asked for most
 
 
 def make_unet() -> Any:
@@ -71,7 +72,7 @@ def predict(unet: Any, noisy: Tensor, times: Tensor, conditions: Tensor) -> Tens
 
 
 def build_latents(path: Path = LATENTS, *, seed: int = 3) -> None:
-    """Encode the training sounds once; each counts under its caption and, more lightly, under the same caption said with a synonym."""
+    """Encode the training sounds once; each counts under its caption and, more lightly, under one with a synonym."""
     vae: Any = AutoencoderKL.from_pretrained(AUTOENCODER_RUN / "vae").eval()
     vae.to(memory_format=torch.channels_last)
     samples, scenes = sound_set("train")
@@ -86,11 +87,12 @@ def build_latents(path: Path = LATENTS, *, seed: int = 3) -> None:
     other = [_in_other_words(scene, rng) for scene in scenes]
     distinct = sorted({*captions, *other})
     vectors = dict(zip(distinct, encode_texts(distinct)))
+    plain = torch.tensor([1.0 if scene.attributes else _PLAIN_WEIGHT for scene in scenes])
     save_tensors(
         {
             "latents": torch.cat([latents, latents]),
             "conditions": (torch.stack([vectors[text] for text in captions + other]) * CONDITION_SCALE).half(),
-            "weights": torch.cat([torch.full([len(scenes)], 1 - _SYNONYM_SHARE), torch.full([len(scenes)], _SYNONYM_SHARE)]),
+            "weights": torch.cat([plain * (1 - _SYNONYM_SHARE), plain * _SYNONYM_SHARE]),
             "unconditional": encode_texts([""])[0] * CONDITION_SCALE,
         },
         path,
