@@ -45,6 +45,7 @@ PACKAGES: dict[str, Package] = {
     "emojione": Package("npm", "@iconify-json/emojione", "1.2.3", "CC-BY-4.0"),
     "openmoji": Package("npm", "@iconify-json/openmoji", "1.2.29", "CC-BY-SA-4.0"),  # understanding only
     "twemoji": Package("npm", "@iconify-json/twemoji", "1.2.5", "CC-BY-4.0"),  # held out: evaluation only
+    "photos": Package("pypi", "foolbox", "3.3.4", "MIT"),  # evaluation only
     "anim-1": Package("npm", "@lobehub/fluent-emoji-anim-1", "1.0.0", "MIT"),
     "anim-2": Package("npm", "@lobehub/fluent-emoji-anim-2", "1.0.0", "MIT"),
     "anim-3": Package("npm", "@lobehub/fluent-emoji-anim-3", "1.0.0", "MIT"),
