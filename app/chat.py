@@ -13,6 +13,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from app.actions import Actions, Tab, Update, choices_from
 from app.controls import SETTINGS, controls, example_message, examples
@@ -21,6 +22,7 @@ from app.i18n import language_of, say, translations
 from app.jobs import Desk, TurnMaker
 from app.library import Library
 from app.loading import Loader
+from app.private import Private, run_no_errands
 from app.render import Renderer
 from app.settings import ANSWERS, MADE, QUALITIES, Choices, Settings
 
@@ -244,6 +246,7 @@ def serve(
     wait: bool = True,
 ) -> str:
     """Serve the page; returns its address (at once where `wait` is False)."""
+    run_no_errands()
     _, local, shared = page.launch(
         server_name=host,
         server_port=port,
@@ -260,6 +263,7 @@ def serve(
         show_error=True,
         prevent_thread_lock=True,
         enable_monitoring=False,
+        app_kwargs={"middleware": [Middleware(Private)]},
     )
     if wait:
         page.block_thread()

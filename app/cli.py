@@ -18,6 +18,12 @@ from nextgpt_core.errors import ConfigError, NextGPTError
 
 PROGRAM = "launch.py"
 DEFAULT_PRESET = "nano"
+PASSED_ON = {  # command -> the module whose main() takes the rest of the line, and what it does
+    "eval": ("nextgpt_core.train.nano.scorecard", "print the scorecard of a preset: eval nano [--quick] [--out FOLDER]"),
+    "train": ("nextgpt_core.train.nano.recipe", "train a preset from public packages: train nano [STAGE…]"),
+    "fetch": ("nextgpt_core.fetch", "fetch the published weights of a preset"),
+    "check": ("nextgpt_core.check", "check that a preset's weights are complete and unharmed"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,9 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments.insert(0, "chat")
     if arguments[0] == "test":  # everything behind it is pytest's
         return subprocess.call([sys.executable, "-m", "pytest", *arguments[1:]], cwd=ROOT)
-    options = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
+        if arguments[0] in PASSED_ON:
+            return int(module(PASSED_ON[arguments[0]][0]).main(arguments[1:]) or 0)
+        options = parser().parse_args(arguments)
+        logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
         return int(options.run(options) or 0)
     except NextGPTError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
@@ -78,15 +86,8 @@ def parser() -> argparse.ArgumentParser:
     ask.add_argument("--frames", type=int, default=0, help="length of a film; 0: the model's own")
 
     command("test", lambda options: None, "prepare the test environment and run the tests; what follows goes to pytest")
-    passed_on = {
-        "eval": ("nextgpt_core.scorecard", "print a preset's scorecard: eval nano [--quick] [--out FILE]"),
-        "train": ("nextgpt_core.train.nano.recipe", "train a preset: train nano [STAGE…]"),
-        "fetch": ("nextgpt_core.fetch", "fetch the published weights of a preset"),
-        "check": ("nextgpt_core.check", "check a preset's weights"),
-    }
-    for name, (module, text) in passed_on.items():
-        one = command(name, lambda options, module=module: pass_on(module, options), text)  # type: ignore[misc]
-        one.add_argument("rest", nargs=argparse.REMAINDER, help="see `%(prog)s --help`")
+    for name, (_, text) in PASSED_ON.items():
+        command(name, lambda options: None, text)
 
     plan = command("plan", run_plan, "where the parts of a preset go in a GPU's memory")
     plan.add_argument("preset", nargs="?", default="7b")
@@ -231,11 +232,6 @@ def free_port(host: str, port: int) -> None:
         raise ConfigError(
             f"Port {port} on {host} cannot be had, something else may use it; choose another one with --port {port + 1}."
         ) from error
-
-
-def pass_on(name: str, options: argparse.Namespace) -> int:
-    """Hand the rest of the command line to the module that knows the command: its `main(arguments)`."""
-    return int(module(name).main(options.rest) or 0)
 
 
 def module(name: str) -> Any:

@@ -169,7 +169,7 @@ def test_ask_prints_json_with_media_and_spans(tmp_path: Path, monkeypatch: pytes
 
 
 def test_every_command_explains_itself(capsys: pytest.CaptureFixture) -> None:
-    for command in ("chat", "ask", "eval", "train", "plan", "fetch", "check", "convert"):
+    for command in ("chat", "ask", "plan", "convert"):
         with pytest.raises(SystemExit) as ended:
             cli.main([command, "--help"])
         assert ended.value.code == 0

@@ -1,0 +1,48 @@
+"""What keeps a person's things private beyond Gradio's defaults: no errands for anybody, nothing loaded from elsewhere, nothing cached."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, NoReturn
+
+from gradio import processing_utils
+from gradio.exceptions import Error
+
+Scope = MutableMapping[str, Any]
+ErrandPaths = ("/file=http", "/proxy=")  # Gradio would fetch these addresses for whoever asks
+HEADERS = (
+    # Words of the model are Markdown: a picture in them must not call anybody.
+    (b"content-security-policy", b"img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src 'self' ws: wss: data: blob:"),
+    (b"referrer-policy", b"no-referrer"),  # the address of a file is the key to it
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+class Private:
+    """ASGI middleware: refuses errands, adds the headers above, and lets nobody between keep a copy of a person's files."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        path = scope["path"]
+        if any(errand in path for errand in ErrandPaths):
+            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
+            return await send({"type": "http.response.body", "body": b"This server fetches nothing from elsewhere."})
+
+        async def with_headers(message: Scope) -> None:
+            if message["type"] == "http.response.start":
+                more = [(b"cache-control", b"private, max-age=3600")] if "/file=" in path else []
+                message["headers"] = [*message["headers"], *HEADERS, *more]
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+
+def run_no_errands() -> None:
+    """Have Gradio refuse an address where it expects an uploaded file, instead of downloading it."""
+
+    async def refuse(url: str, *_: Any, **__: Any) -> NoReturn:
+        raise Error("Only uploaded files are read here, no addresses.")
+
+    processing_utils.async_ssrf_protected_download = refuse  # type: ignore[assignment]
