@@ -1,8 +1,9 @@
-"""The picture autoencoder: 128 x 128 pixels as 8 x 8 patches of 16 x 16, each patch 32 latents. diffusers' AutoencoderKL.
+"""The picture autoencoder: 128 x 128 pixels as 4 x 4 cells of 32 x 32, each cell 128 latents. diffusers' AutoencoderKL.
 
 The best linear code of patches (principal components) reaches 29 dB here, more than a convolutional autoencoder reaches in an hour of
 training on two cores. So the AutoencoderKL is *initialised* to compute that linear code exactly, the encoder stays there (latents can be
-cached at once), and training only teaches the decoder's residual blocks to hide the seams between patches.
+cached at once), and training only teaches the decoder's residual blocks to hide the seams between patches. A cell is four patches of
+16 x 16, each coded by itself: few wide cells make the denoiser three times as fast as many narrow ones, and it learns as much per sample.
 """
 
 import logging
@@ -22,10 +23,11 @@ from nextgpt_core.train.nano.sprites import FLAT_STYLES, MAIN_STYLE
 log = logging.getLogger(__name__)
 
 PIXELS = 128
-PATCH = 16
-LATENTS = 32  # per patch
+PATCH = 32  # a cell's side
+LATENTS = 128  # per cell
 RUN = Path("runs/nano/autoencoder")
-_WIDTH = 256
+_SPLIT = 2  # a cell is _SPLIT x _SPLIT coded patches
+_WIDTH = 320
 _CONSTANTS = 16  # channels held at +-_LEVEL, which make GroupNorm's divisor the same for every picture
 _LEVEL = 64.0
 _GAIN = _LEVEL * (_CONSTANTS / _WIDTH) ** 0.5  # what GroupNorm then divides by
@@ -41,7 +43,9 @@ class PatchCode:
     decode: Tensor  # [LATENTS, 3 * PATCH^2]
 
 
-def train_autoencoder(*, cpu_minutes: float = 10, scenes: int = 5000, batch: int = 16, peak: float = 1e-3, run: Path = RUN) -> AutoencoderKL:
+def train_autoencoder(
+    *, cpu_minutes: float = 10, scenes: int = 5000, batch: int = 16, peak: float = 1e-3, run: Path = RUN
+) -> AutoencoderKL:
     """Fit the code, train the decoder's seams, write `run`/vae; returns the network."""
     torch.manual_seed(0)
     rng = np.random.default_rng(1)
@@ -78,18 +82,21 @@ def scene_pixels(rng: np.random.Generator, count: int, *, main: float = 0.75) ->
 
 
 def fit_patches(pictures: Tensor) -> PatchCode:
-    """Principal components of all patches of `pictures` (uint8 [n, 3, h, w]).
+    """Principal components of all patches of `pictures` (uint8 [n, 3, h, w]), then a cell's patches side by side.
 
     Each component is divided by the root of its deviation (half way to whitening: coarse components still stand above fine ones when
     noise comes in), and all by one number, so that latents have unit variance on the whole.
     """
-    patches = _patches(pictures)  # [n, 3 * PATCH^2]
+    side, kept = PATCH // _SPLIT, LATENTS // _SPLIT**2
+    patches = F.pixel_unshuffle(pictures.float() / 127.5 - 1, side).permute(0, 2, 3, 1).reshape(-1, 3 * side**2)
     mean = patches.mean(0)
     variances, vectors = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
-    variances, vectors = variances[-LATENTS:].flip(0), vectors[:, -LATENTS:].flip(1)
+    variances, vectors = variances[-kept:].flip(0), vectors[:, -kept:].flip(1)
     scale = variances.sqrt().sqrt()
     scale = scale * (variances.sqrt() / scale).square().mean().sqrt()
-    return PatchCode(mean, vectors / scale, vectors.T * scale[:, None])
+    encode = _spread(vectors / scale)
+    decode = _spread(vectors * scale).T
+    return PatchCode(mean.view(3, 1, side, 1, side).expand(3, _SPLIT, side, _SPLIT, side).flatten(), encode, decode)
 
 
 def make_autoencoder(code: PatchCode | None = None) -> AutoencoderKL:
@@ -141,8 +148,14 @@ def psnr(vae: AutoencoderKL, pictures: Tensor) -> float:
     return float((-10 * error.clamp(min=1e-9).log10()).mean())
 
 
-def _patches(pictures: Tensor) -> Tensor:
-    return to_network(pictures).permute(0, 2, 3, 1).reshape(-1, 3 * PATCH**2)
+def _spread(matrix: Tensor) -> Tensor:
+    """[3 * side^2, kept] of one patch -> [3 * PATCH^2, LATENTS] of a cell, both as pixel_unshuffle orders them."""
+    side, kept = PATCH // _SPLIT, matrix.shape[1]
+    out = matrix.new_zeros(3, _SPLIT, side, _SPLIT, side, kept, _SPLIT, _SPLIT)
+    for row in range(_SPLIT):
+        for column in range(_SPLIT):
+            out[:, row, :, column, :, :, row, column] = matrix.view(3, side, side, kept)
+    return out.reshape(3 * PATCH**2, LATENTS)
 
 
 def _loss(vae: AutoencoderKL, real: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class LatentSet:
 
 
 def noise_schedule(**overrides: Any) -> DDPMScheduler:
-    """The schedule all three decoders are trained and sampled with: linear betas end in noise that holds (nearly) nothing of the picture."""
+    """The schedule all three decoders are trained and sampled with: linear betas end in noise that holds nearly nothing."""
     settings = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02, "prediction_type": "v_prediction", "clip_sample": False}
     return DDPMScheduler(**{**settings, "timestep_spacing": "trailing", **overrides})
 
@@ -51,18 +51,20 @@ def train_denoiser(
     batch: int = 32,
     peak: float = 1e-3,
     seed: int = 0,
+    optimizer: torch.optim.Optimizer | None = None,
     every: int = 0,
     on_snapshot: Callable[[nn.Module], None] | None = None,
 ) -> nn.Module:
     """Train until the budget is used up (resumes from `run`); returns the averaged network.
 
     Timesteps are drawn with a bias to the noisy end, where the condition decides what appears; the rest is learnt quickly by any sample.
+    `optimizer` is Muon at rate `peak` unless another is given; Muon's work is per step, so it pays where steps are long.
     `on_snapshot` gets the averaged network every `every` steps and at the end.
     """
     scheduler = noise_schedule()
     generator = torch.Generator().manual_seed(seed)
     average = Average(unet)
-    optimizer = Muon(unet, lr=peak, adam=("conv_in", "conv_out", "time_embedding"))
+    optimizer = optimizer or Muon(unet, lr=peak, adam=("conv_in", "conv_out", "time_embedding"))
     session = Session(run, cpu_seconds=cpu_minutes * 60, state={"unet": unet, "average": average, "optimizer": optimizer})
     generator.manual_seed(seed + session.step)
     unet.train()
@@ -84,7 +86,7 @@ def train_denoiser(
 
 
 class Average:
-    """Exponential average of a network's weights; the horizon grows with the steps (up to 1 / (1 - decay)), so early weights are forgotten."""
+    """Exponential average of a network's weights; the horizon grows with the steps up to 1 / (1 - decay)."""
 
     def __init__(self, network: nn.Module, *, decay: float = 0.998) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
@@ -116,7 +118,7 @@ def export_decoder(folder: Path, *, unet: Any, vae: Any, unconditional: Tensor, 
 
 
 def _step(
-    unet: nn.Module, data: LatentSet, rows: Tensor, predict: Predict, scheduler: DDPMScheduler, generator: torch.Generator, optimizer: Muon
+    unet: nn.Module, data: LatentSet, rows: Tensor, predict: Predict, scheduler: DDPMScheduler, generator: torch.Generator, optimizer: torch.optim.Optimizer
 ) -> float:
     clean = data.latents[rows].float()
     conditions = data.conditions[rows].float()

@@ -14,10 +14,16 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }  # fmt: skip
 BACKGROUNDS: dict[str, tuple[int, int, int]] = {"white": (255, 255, 255), **COLOURS, "grey": (140, 140, 145), "black": (20, 20, 24)}
 SIZES = {"small": 0.42, "": 0.80, "big": 1.0}  # share of the picture's side
-POSITIONS = {"": (0.5, 0.5), "on the left": (0.25, 0.5), "on the right": (0.75, 0.5), "at the top": (0.5, 0.25), "at the bottom": (0.5, 0.75)}
+POSITIONS = {
+    "": (0.5, 0.5), "on the left": (0.25, 0.5), "on the right": (0.75, 0.5), "at the top": (0.5, 0.25), "at the bottom": (0.5, 0.75),
+}  # fmt: skip
 COUNTS = ("", "two", "three")
 FLAT_STYLE = "fluent-flat"
-_PLACES = {1: ((0.0, 0.0, 1.0),), 2: ((-0.24, 0.0, 0.58), (0.24, 0.0, 0.58)), 3: ((-0.25, 0.2, 0.54), (0.25, 0.2, 0.54), (0.0, -0.23, 0.54))}
+_PLACES = {  # count -> shift across, shift down and scale of each
+    1: ((0.0, 0.0, 1.0),),
+    2: ((-0.24, 0.0, 0.58), (0.24, 0.0, 0.58)),
+    3: ((-0.25, 0.2, 0.54), (0.25, 0.2, 0.54), (0.0, -0.23, 0.54)),
+}
 
 
 @dataclass(frozen=True)

@@ -71,14 +71,16 @@ def _render_svg(style: str) -> dict[str, Image.Image]:
     bodies, aliases = icons["icons"], icons.get("aliases", {})
     plain = {name.replace("-", ""): name for name in (*aliases, *bodies)}
     rendered = {}
+    tables = [_names(key) for key in (style, "noto", "fluent-flat", "openmoji")]
     for code in (code for thing in things() for code in thing.hexcodes):
-        names = (table.get(code, "").replace("-", "") for table in (_names(style), _names("noto"), _names("fluent-flat"), _names("openmoji")))
+        names = (table.get(code, "").replace("-", "") for table in tables)
         name = next((plain[name] for name in names if name in plain), None)
         if name is None:
             continue
         icon = bodies[aliases[name]["parent"] if name in aliases else name]
         width, height = icon.get("width", icons.get("width", 16)), icon.get("height", icons.get("height", 16))
-        svg = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {width} {height}">{icon["body"]}</svg>'
+        spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+        svg = f'<svg {spaces} viewBox="0 0 {width} {height}">{icon["body"]}</svg>'
         png = resvg_py.svg_to_bytes(svg_string=svg, width=256, height=256)
         rendered[code] = Image.open(io.BytesIO(bytes(png))).convert("RGBA")
     return rendered

@@ -1,0 +1,103 @@
+"""An independent judge of made pictures: pixels -> thing, a small network trained on reference renders alone."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nextgpt_core.checkpoints import load_strict, save_tensors
+from nextgpt_core.train.nano.pictures import render, sample_picture
+from nextgpt_core.train.nano.session import Session, learning_rate
+from nextgpt_core.train.nano.sprites import FLAT_STYLES, MAIN_STYLE
+from nextgpt_core.train.nano.world import things
+
+log = logging.getLogger(__name__)
+
+RUN = Path("runs/nano/picture_judge")
+WEIGHTS = Path("checkpoints/nano/judges/image.safetensors")
+PIXELS = 64
+_MAIN_SHARE = 0.7
+
+
+class PictureJudge(nn.Module):
+    """float [b, 3, 64, 64] in -1..1 -> logits [b, things]."""
+
+    def __init__(self, count: int = 0) -> None:
+        """`count` classes; by default all things."""
+        super().__init__()
+        self.layers = nn.Sequential(
+            _layer(3, 32, 5, stride=2), _layer(32, 64, stride=2), _layer(64, 96), _layer(96, 128, stride=2), _layer(128, 192), _layer(192, 256, stride=2),
+        )  # fmt: skip
+        self.head = nn.Linear(2 * 256, count or len(things()))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        found = self.layers(pixels.contiguous(memory_format=torch.channels_last)).flatten(2)
+        return self.head(torch.cat([found.mean(2), found.amax(2)], 1))
+
+    @classmethod
+    def from_file(cls, path: Path = WEIGHTS) -> "PictureJudge":
+        """The trained judge. Raises CheckpointError where the file is missing or does not fit."""
+        judge = cls()
+        load_strict(judge, path)
+        return judge.eval().requires_grad_(False)
+
+    @torch.inference_mode()
+    def name(self, pictures: np.ndarray) -> list[str]:
+        """uint8 [n, h, w, 3] of any size -> names of the things."""
+        pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+        small = F.interpolate(pixels, (PIXELS, PIXELS), mode="bilinear", antialias=True)
+        return [things()[index].name for index in self(small).argmax(1).tolist()]
+
+
+def train_picture_judge(*, cpu_minutes: float = 6, batch: int = 64, peak: float = 3e-3, run: Path = RUN) -> PictureJudge:
+    """Train on fresh random scenes, export WEIGHTS, log the accuracy on held-out ones."""
+    torch.manual_seed(7)
+    rng = np.random.default_rng(7)
+    judge = PictureJudge().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(judge.parameters(), lr=peak, weight_decay=0.02)
+    session = Session(run, cpu_seconds=cpu_minutes * 60, state={"judge": judge, "optimizer": optimizer})
+    for step in session.steps():
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(session.progress, peak=peak, cooldown=0.6)
+        pixels, labels = _scenes(rng, batch)
+        worn = torch.from_numpy(pixels) + float(rng.uniform(0, 0.15)) * torch.randn(batch, 3, PIXELS, PIXELS)
+        loss = F.cross_entropy(judge(worn), torch.from_numpy(labels), label_smoothing=0.05)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 50 == 0:
+            session.log(loss=loss.item())
+    judge.eval().requires_grad_(False)
+    save_tensors(judge.state_dict(), WEIGHTS, dtype=torch.float16)
+    log.info("held-out accuracy %.4f", judge_accuracy(judge))
+    return judge
+
+
+def judge_accuracy(judge: PictureJudge, *, rounds: int = 2) -> float:
+    """The share of unseen scenes in the main style (each thing `rounds` times; half plain, half with attributes) that the judge names."""
+    rng = np.random.default_rng(1007)
+    hits = []
+    for thing in things():
+        scenes = [sample_picture(rng, thing=thing, styles=(MAIN_STYLE,), canonical=0.5) for _ in range(rounds)]
+        hits += [name == thing.name for name in judge.name(np.stack([render(scene, 2 * PIXELS) for scene in scenes]))]
+    return float(np.mean(hits))
+
+
+def _scenes(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random scenes, mostly of the main style: float32 [count, 3, PIXELS, PIXELS] in -1..1, and class indices [count]."""
+    pixels = np.empty((count, 3, PIXELS, PIXELS), np.float32)
+    labels = rng.integers(len(things()), size=count)
+    for row, label in enumerate(labels):
+        styles = (MAIN_STYLE,) if rng.random() < _MAIN_SHARE else FLAT_STYLES
+        scene = sample_picture(rng, thing=things()[label], styles=styles, canonical=0.5)
+        pixels[row] = render(scene, PIXELS).transpose(2, 0, 1) / 127.5 - 1
+    return pixels, labels
+
+
+def _layer(inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
