@@ -1,0 +1,38 @@
+# The chat page in a container: docker build -t nextgpt . && docker run -p 7860:7860 nextgpt
+# Another preset: docker run -e PRESET=7b -v /path/to/weights:/app/checkpoints/7b -p 7860:7860 nextgpt
+FROM python:3.11-slim-bookworm
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    GRADIO_ANALYTICS_ENABLED=False \
+    NEXTGPT_NO_VENV=1 \
+    NEXTGPT_DATA_DIR=/data \
+    PRESET=nano
+
+RUN useradd --create-home --uid 1000 nextgpt \
+    && mkdir -p /app /data \
+    && chown nextgpt:nextgpt /app /data
+WORKDIR /app
+
+# The packages change rarely and the code often, so they are a layer of their own. The plain build takes torch with CUDA; for a smaller
+# image name PyTorch's index of CPU wheels: --build-arg TORCH_INDEX=URL
+ARG TORCH_INDEX=""
+COPY requirements.txt ./
+RUN pip install ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} -r requirements.txt
+
+COPY --chown=nextgpt:nextgpt checkpoints ./checkpoints
+COPY --chown=nextgpt:nextgpt assets ./assets
+COPY --chown=nextgpt:nextgpt launch.py pyproject.toml LICENSE NOTICE ./
+COPY --chown=nextgpt:nextgpt nextgpt_core ./nextgpt_core
+COPY --chown=nextgpt:nextgpt app ./app
+
+USER nextgpt
+VOLUME ["/data"]
+EXPOSE 7860
+HEALTHCHECK --interval=30s --timeout=5s --start-period=90s --retries=3 \
+    CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/', timeout=4)"]
+
+# exec: signals reach Python, so that the container stops at once.
+CMD ["sh", "-c", "exec python3 launch.py chat --host 0.0.0.0 --port 7860 --preset \"$PRESET\""]
