@@ -28,7 +28,7 @@ COPY --chown=nextgpt:nextgpt launch.py pyproject.toml LICENSE NOTICE ./
 COPY --chown=nextgpt:nextgpt nextgpt_core ./nextgpt_core
 COPY --chown=nextgpt:nextgpt app ./app
 
-USER nextgpt
+USER 1000
 VOLUME ["/data"]
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=90s --retries=3 \
