@@ -23,7 +23,7 @@ from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigErr
 log = logging.getLogger(__name__)
 
 _VAES: dict[str, Any] = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
-_HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # transformers' names
+_HUB_FILES = ("model.safetensors", "model.fp16.safetensors", "pytorch_model.bin")  # transformers' names
 _WEIGHT_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.bin")
 
 

@@ -1,0 +1,65 @@
+"""Is a preset complete? Every part's state, and what to do where one is not ready. Nothing is loaded."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nextgpt_core.checkpoints import MANIFEST_FILE, sha256, verify_manifest
+from nextgpt_core.config import Preset, load_preset
+from nextgpt_core.fetch import read_record, read_sources
+from nextgpt_core.model import TRAINED_FILES
+
+
+@dataclass(frozen=True)
+class State:
+    """One part: ready, missing or damaged, and what to do about it."""
+
+    part: str
+    state: str
+    advice: str = ""
+
+
+def check(preset: str | Preset) -> list[State]:
+    """The state of every part that a preset names. Files that were fetched or converted are compared with their hashes."""
+    found = load_preset(preset) if isinstance(preset, str) else preset
+    fetched = {source.name for source in read_sources(found)}
+    states = []
+    paths = {"encoder": found.encoder.path, "language model": found.llm.path}
+    paths |= {f"{modality} decoder": output.path for modality, output in found.outputs.items()}
+    for part, path in paths.items():
+        advice = f"run `python3 launch.py fetch {found.name}`" if fetched else "the repository is incomplete; clone it again"
+        states.append(_folder_state(f"{part} ({path})", found.file(path), advice))
+    return states + _trained_states(found)
+
+
+def _folder_state(part: str, folder: Path, advice: str) -> State:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return State(part, "missing", advice)
+    for name, wanted in read_record(folder).get("files", {}).items():
+        path = folder / name
+        if not path.is_file():
+            return State(part, "missing", f"{name} is gone: {advice}")
+        if path.stat().st_size != wanted["bytes"] or sha256(path) != wanted["sha256"]:
+            return State(part, "damaged", f"{name} has changed: remove it, then {advice}")
+    return State(part, "ready")
+
+
+def _trained_states(preset: Preset) -> list[State]:
+    advice = f"run `python3 launch.py fetch {preset.name}`, or `convert` on the published pytorch_model.pt"
+    if (preset.folder / MANIFEST_FILE).is_file():
+        problems = verify_manifest(preset.folder)
+        return [State("trained parts", "damaged", f"{' '.join(problems)} Convert again.") if problems else State("trained parts", "ready")]
+    missing = [name for name in TRAINED_FILES.values() if not (preset.folder / name).is_file()]
+    return [State("trained parts", "missing", f"{', '.join(missing)}: {advice}") if missing else State("trained parts", "ready")]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """launch.py check PRESET"""
+    parser = argparse.ArgumentParser(prog="launch.py check", description="What is there of a preset, what is missing, and what to do.")
+    parser.add_argument("preset", nargs="?", default="nano")
+    states = check(parser.parse_args(arguments).preset)
+    for one in states:
+        sys.stdout.write(f"{one.state:<8} {one.part}{': ' if one.advice else ''}{one.advice}\n")
+    return 0 if all(one.state == "ready" for one in states) else 1

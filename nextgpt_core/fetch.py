@@ -1,0 +1,217 @@
+"""Fetching the published weights that a preset names in its sources.json: shown first, resumed where it stopped, verified at the end.
+
+A source whose revision is a commit stays at it. One that names a branch is pinned by the first fetch: fetched.json remembers the commit.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import GatedRepoError, HTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+
+from nextgpt_core.checkpoints import MANIFEST_FILE, read_manifest, sha256, verify_manifest
+from nextgpt_core.config import Preset, load_preset
+from nextgpt_core.convert import convert
+from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError
+from nextgpt_core.vicuna import add_delta
+
+SOURCES_FILE = "sources.json"
+RECORD_FILE = "fetched.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Files of one repository on a hub that speaks Hugging Face's protocol, and the folder they go to."""
+
+    name: str  # also the folder
+    repo: str
+    revision: str
+    licence: str
+    files: tuple[str, ...]  # patterns
+    optional: tuple[str, ...] = ()
+    then: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file as the hub describes it."""
+
+    path: str
+    size: int
+    sha256: str | None  # known for large files
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be fetched of one source."""
+
+    source: Source
+    commit: str
+    files: tuple[RemoteFile, ...]
+    missing: tuple[RemoteFile, ...]  # of them: not here yet, or not whole
+
+    def line(self) -> str:
+        size = sum(file.size for file in self.files)
+        left = sum(file.size for file in self.missing)
+        state = "present" if not self.missing else f"{left / 1e9:.2f} GB to fetch"
+        return f"{self.source.name:<24} {size / 1e9:>7.2f} GB  {state:<18} {self.source.repo}@{self.commit[:8]}  {self.source.licence}"
+
+
+def fetch(preset: str | Preset, *, only: Collection[str] = (), endpoint: str | None = None, say: Any = lambda line: None) -> list[Order]:
+    """Fetch everything a preset needs (or the sources named in `only`) into its folder, and make its parts of it.
+
+    `say` gets each line of what will be fetched, before it is. `endpoint` (or HF_ENDPOINT) names a mirror. Files that are there and whole
+    are skipped; an interrupted fetch goes on where it stopped. Raises CheckpointError with what to do.
+    """
+    found = load_preset(preset) if isinstance(preset, str) else preset
+    sources = [source for source in read_sources(found) if not only or source.name in only]
+    if unknown := sorted(set(only) - {source.name for source in sources}):
+        raise ConfigError(f"{found.name} has no source called {', '.join(unknown)}; see {found.folder / SOURCES_FILE}.")
+    endpoint = endpoint or os.environ.get("HF_ENDPOINT")
+    orders = [_order(found.folder, source, endpoint) for source in sources]
+    for order in orders:
+        say(order.line())
+    _refuse_full_disk(found.folder, sum(file.size for order in orders for file in order.missing))
+    for order in orders:
+        _get(found.folder / order.source.name, order, endpoint)
+    for order in orders:
+        _finish(found, order.source)
+    return orders
+
+
+def read_sources(preset: Preset) -> list[Source]:
+    """A preset's sources.json; empty where everything is bundled. Raises ConfigError."""
+    path = preset.folder / SOURCES_FILE
+    if not path.is_file():
+        return []
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        return [
+            Source(name=name, **{**one, **{key: tuple(one[key]) for key in ("files", "optional") if key in one}, "then": _then(one)})
+            for name, one in listed.items()
+        ]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} cannot be understood ({error}).") from error
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What a folder was fetched from: {"commit": …, "files": {path: {"bytes": …, "sha256": …}}}, or {}."""
+    try:
+        return json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _then(one: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(one.get("then", {}).items()))
+
+
+def _order(root: Path, source: Source, endpoint: str | None) -> Order:
+    record = read_record(root / source.name)
+    pinned = record.get("commit") if source.revision == "main" else source.revision
+    with _clear_errors(source, endpoint):
+        info = HfApi(endpoint=endpoint).model_info(source.repo, revision=pinned or source.revision, files_metadata=True)
+    files = []
+    for sibling in info.siblings or []:
+        if any(fnmatch(sibling.rfilename, pattern) for pattern in source.files):
+            files.append(RemoteFile(sibling.rfilename, sibling.size or 0, sibling.lfs.sha256 if sibling.lfs else None))
+    for pattern in source.files:
+        if pattern not in source.optional and not any(fnmatch(file.path, pattern) for file in files):
+            raise CheckpointMissing(f"{source.repo} has no {pattern} at {pinned or source.revision}; the repository has changed.")
+    missing = tuple(file for file in files if not _whole(root / source.name, file, record))
+    return Order(source, info.sha or pinned or source.revision, tuple(files), missing)
+
+
+def _whole(folder: Path, file: RemoteFile, record: dict[str, Any]) -> bool:
+    """A file is only looked at closely once: its hash is in the record then."""
+    path = folder / file.path
+    known = record.get("files", {}).get(file.path)
+    return path.is_file() and path.stat().st_size == file.size and known is not None and file.sha256 in (None, known["sha256"])
+
+
+def _get(folder: Path, order: Order, endpoint: str | None) -> None:
+    record = read_record(folder)
+    files: dict[str, Any] = record.get("files", {}) if record.get("commit") == order.commit else {}
+    for file in order.missing:
+        path = folder / file.path
+        if path.is_file() and file.sha256 != sha256(path):
+            path.unlink()  # half of something, or changed: the library would take it for what it once fetched
+        with _clear_errors(order.source, endpoint):
+            hf_hub_download(order.source.repo, file.path, revision=order.commit, local_dir=folder, endpoint=endpoint)
+        digest = sha256(path)
+        if path.stat().st_size != file.size or file.sha256 not in (None, digest):
+            path.unlink()
+            raise CheckpointMismatch(f"{file.path} of {order.source.repo} arrived damaged and was removed; fetch again.")
+        files[file.path] = {"bytes": file.size, "sha256": digest}
+        _write_record(folder, order, files)  # after every file: an interruption loses nothing
+    if not order.missing and not (folder / RECORD_FILE).is_file():
+        _write_record(folder, order, files)
+
+
+def _write_record(folder: Path, order: Order, files: dict[str, Any]) -> None:
+    partial = folder / f"{RECORD_FILE}.partial"
+    text = json.dumps({"repo": order.source.repo, "commit": order.commit, "licence": order.source.licence, "files": files}, indent=1)
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(folder / RECORD_FILE)
+
+
+def _finish(preset: Preset, source: Source) -> None:
+    """What has to be made of fetched files: the language model of its difference to LLaMA, the parts of the published file."""
+    then = dict(source.then)
+    if "convert" in then and not _converted(preset.folder, read_record(preset.folder / source.name)["files"][then["convert"]]):
+        convert(preset.folder / source.name / then["convert"], preset)
+    if "makes" in then and not (preset.folder / then["makes"] / "config.json").is_file():
+        add_delta(preset.folder / then["add_to"], preset.folder / source.name, preset.folder / then["makes"])
+
+
+def _converted(folder: Path, published: dict[str, Any]) -> bool:
+    if not (folder / MANIFEST_FILE).is_file():
+        return False
+    return read_manifest(folder)["source"]["sha256"] == published["sha256"] and not verify_manifest(folder)
+
+
+@contextmanager
+def _clear_errors(source: Source, endpoint: str | None) -> Iterator[None]:
+    host = endpoint or "https://huggingface.co"
+    try:
+        yield
+    except GatedRepoError as error:
+        raise CheckpointError(f"{source.repo} asks for consent: accept its terms on {host}, then set HF_TOKEN and fetch again.") from error
+    except RevisionNotFoundError as error:
+        raise CheckpointMissing(f"{source.repo} has no revision {source.revision} any more; correct it in {SOURCES_FILE}.") from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointMissing(f"{source.repo} is not on {host}, or not for you; name another source in {SOURCES_FILE}.") from error
+    except (HTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
+        raise CheckpointError(f"{host} could not be reached ({error}); check the network, or name a mirror in HF_ENDPOINT.") from error
+    except OSError as error:
+        raise CheckpointError(f"{source.name} could not be written ({error}); make room and fetch again.") from error
+
+
+def _refuse_full_disk(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed * 1.02 > free:
+        raise CheckpointError(f"{needed / 1e9:.1f} GB are needed in {folder} and {free / 1e9:.1f} GB are free; make room and fetch again.")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """launch.py fetch PRESET [--only SOURCE …]"""
+    parser = argparse.ArgumentParser(prog="launch.py fetch", description="Fetch the published weights of a preset.")
+    parser.add_argument("preset", nargs="?", default="7b")
+    parser.add_argument("--only", nargs="+", default=[], metavar="SOURCE", help="of sources.json")
+    parser.add_argument("--endpoint", help="a mirror (default: HF_ENDPOINT, or the hub itself)")
+    options = parser.parse_args(arguments)
+    orders = fetch(
+        options.preset, only=options.only, endpoint=options.endpoint, say=lambda line: sys.stdout.write(line + "\n") and sys.stdout.flush()
+    )
+    sys.stdout.write("Everything is there.\n" if orders else f"{options.preset} needs nothing from elsewhere.\n")
+    return 0

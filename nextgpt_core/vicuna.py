@@ -1,0 +1,74 @@
+"""Vicuna v0 is published as its difference to LLaMA, tensor by tensor. This adds the two, a shard at a time."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nextgpt_core.checkpoints import read_pickle, read_tensors, save_tensors
+from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
+
+_BUFFERS = ".rotary_emb.inv_freq"  # older transformers saved it; it is not a weight
+
+
+def add_delta(base: Path, delta: Path, out: Path) -> Path:
+    """base + delta -> a folder that transformers loads: float16 shards with an index, config.json and tokenizer.model of the base.
+
+    The delta's tables have a padding row that the base lacks; it is left out, as upstream's vocabulary has none. Every tensor of the base
+    must find its difference; raises CheckpointMismatch otherwise, and writes nothing then.
+    """
+    read = lru_cache(maxsize=1)(_read)  # neighbours lie in the same shard of the base
+    weights = dict(_located(base))
+    differences = dict(_located(delta))
+    wanted = {key for key in weights if not key.endswith(_BUFFERS)}
+    if wrong := sorted(wanted ^ {key for key in differences if not key.endswith(_BUFFERS)}):
+        raise CheckpointMismatch(f"{delta} does not fit {base}: {', '.join(wrong[:4])} are in only one of them.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".vicuna-") as partial:
+        folder = Path(partial) / out.name
+        index: dict[str, str] = {}
+        shards = sorted({differences[key] for key in wanted})
+        for number, shard in enumerate(shards, start=1):
+            name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+            summed = {}
+            for key, difference in _read(shard).items():
+                if key in wanted:
+                    summed[key] = _sum(key, read(weights[key])[key], difference)
+                    index[key] = name
+            save_tensors(summed, folder / name)
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}), encoding="utf-8")
+        for name in ("config.json", "tokenizer.model"):
+            shutil.copy(base / name, folder / name)
+        folder.replace(out)
+    return out
+
+
+def _sum(key: str, base: Tensor, difference: Tensor) -> Tensor:
+    rows = difference[: len(base)] if key in ("model.embed_tokens.weight", "lm_head.weight") else difference
+    if rows.shape != base.shape:
+        raise CheckpointMismatch(f"{key} is {list(base.shape)} in the base and {list(difference.shape)} in the difference.")
+    return (base.float() + rows.float()).to(torch.float16)
+
+
+def _located(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every tensor's name and the shard it lies in."""
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            for key, shard in json.loads(index.read_text(encoding="utf-8"))["weight_map"].items():
+                yield key, folder / shard
+            return
+        if (folder / name).is_file():
+            for key in _read(folder / name):
+                yield key, folder / name
+            return
+    raise CheckpointMissing(f"{folder} holds no weights; fetch it first.")
+
+
+def _read(shard: Path) -> dict[str, Tensor]:
+    return read_tensors(shard) if shard.suffix == ".safetensors" else read_pickle(shard)

@@ -1,0 +1,85 @@
+"""A stand-in for the hub: the few answers of its protocol that fetching needs, on 127.0.0.1."""
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlparse
+
+
+class Hub:
+    """`files[repo][path]` is served at one commit. `cut` ends a transfer after so many bytes, once."""
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+
+    def __init__(self, files: dict[str, dict[str, bytes]]) -> None:
+        self.files = files
+        self.cut: int | None = None
+        self.damage = False
+        self.gets: list[tuple[str, str | None]] = []  # (path, range)
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args) -> None:
+                pass
+
+            def do_HEAD(self) -> None:
+                hub.answer(self, body=False)
+
+            def do_GET(self) -> None:
+                hub.answer(self, body=True)
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, request: BaseHTTPRequestHandler, *, body: bool) -> None:
+        path = urlparse(request.path).path
+        for repo, files in self.files.items():
+            if path.startswith(f"/api/models/{repo}"):
+                revision = path.partition("/revision/")[2] or "main"
+                if revision not in ("main", self.commit):
+                    return self._fail(request, "RevisionNotFound")
+                siblings = []
+                for name, content in files.items():
+                    large = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 1}
+                    siblings.append({"rfilename": name, "size": len(content), "lfs": large})
+                return self._send(request, json.dumps({"id": repo, "sha": self.commit, "siblings": siblings}).encode(), {}, body)
+            prefix = f"/{repo}/resolve/{self.commit}/"
+            if path.startswith(prefix) and path.removeprefix(prefix) in files:
+                return self._file(request, path.removeprefix(prefix), files[path.removeprefix(prefix)], body)
+        self._fail(request, "RepoNotFound")
+
+    def _file(self, request: BaseHTTPRequestHandler, name: str, content: bytes, body: bool) -> None:
+        digest = hashlib.sha256(content).hexdigest()
+        headers = {"X-Repo-Commit": self.commit, "ETag": f'"{digest}"', "X-Linked-Size": str(len(content)), "Accept-Ranges": "bytes"}
+        wanted = request.headers.get("Range")
+        if body:
+            self.gets.append((name, wanted))
+        if self.damage:
+            content = bytes(len(content))
+        start = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted else 0
+        if wanted:
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self._send(request, content[start:], headers, body, status=206 if wanted else 200)
+
+    def _send(self, request: BaseHTTPRequestHandler, content: bytes, headers: dict[str, str], body: bool, status: int = 200) -> None:
+        request.send_response(status)
+        for key, value in {**headers, "Content-Length": str(len(content))}.items():
+            request.send_header(key, value)
+        request.end_headers()
+        if not body:
+            return
+        if self.cut is not None and len(content) > self.cut:
+            content, self.cut = content[: self.cut], None
+            request.close_connection = True
+        request.wfile.write(content)
+
+    def _fail(self, request: BaseHTTPRequestHandler, code: str) -> None:
+        self._send(request, b"{}", {"X-Error-Code": code}, True, status=404)

@@ -1,0 +1,126 @@
+"""Fetching against a stand-in hub: pinned, verified, resumed, refused in sentences; and `check` on what it left."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+
+from nextgpt_core.check import check
+from nextgpt_core.config import Preset, load_preset
+from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError
+from nextgpt_core.fetch import fetch, read_record, read_sources
+from tests.hub import Hub
+
+LARGE = bytes(range(256)) * 8192  # 2 MiB
+
+
+@pytest.fixture
+def hub():
+    served = Hub({"someone/parts": {"config.json": b"{}", "unet/weights.bin": LARGE, "unwanted.ckpt": b"x" * 1000}})
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def preset(tmp_path) -> Preset:
+    return with_sources(tmp_path, {"imagebind": a_source()})
+
+
+def a_source(**changes) -> dict:
+    return {"repo": "someone/parts", "revision": "main", "licence": "free", "files": ["config.json", "unet/*.bin"], **changes}
+
+
+def with_sources(folder, sources: dict) -> Preset:
+    (folder / "sources.json").write_text(json.dumps(sources))
+    return dataclasses.replace(load_preset("7b"), folder=folder)
+
+
+def test_fetches_what_is_named_and_nothing_else(hub, preset):
+    lines = []
+    fetch(preset, endpoint=hub.url, say=lines.append)
+    folder = preset.folder / "imagebind"
+    assert (folder / "unet" / "weights.bin").read_bytes() == LARGE
+    assert not (folder / "unwanted.ckpt").exists()
+    assert read_record(folder)["commit"] == hub.commit
+    assert "someone/parts@01234567" in lines[0] and "free" in lines[0] and "to fetch" in lines[0]
+
+
+def test_what_is_there_and_whole_is_skipped(hub, preset):
+    fetch(preset, endpoint=hub.url)
+    hub.gets.clear()
+    orders = fetch(preset, endpoint=hub.url)
+    assert hub.gets == [] and not orders[0].missing and "present" in orders[0].line()
+
+
+def test_endpoint_comes_from_the_environment(hub, preset, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    assert len(fetch(preset)) == 1
+
+
+def test_a_changed_file_is_fetched_again(hub, preset):
+    fetch(preset, endpoint=hub.url)
+    file = preset.folder / "imagebind" / "config.json"
+    file.write_bytes(b"{ }")
+    fetch(preset, endpoint=hub.url)
+    assert file.read_bytes() == b"{}"
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(hub, preset, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 65536)
+    hub.cut = 1_500_000
+    try:
+        fetch(preset, endpoint=hub.url)
+    except CheckpointError:
+        fetch(preset, endpoint=hub.url)
+    assert (preset.folder / "imagebind" / "unet" / "weights.bin").read_bytes() == LARGE
+    assert any(part and part.startswith("bytes=") for name, part in hub.gets if name == "unet/weights.bin")
+
+
+def test_a_damaged_file_is_refused_and_removed(hub, preset):
+    hub.damage = True
+    with pytest.raises(CheckpointMismatch, match="arrived damaged"):
+        fetch(preset, endpoint=hub.url)
+    assert not (preset.folder / "imagebind" / "config.json").exists()
+
+
+def test_only_and_unknown_names(hub, tmp_path):
+    preset = with_sources(tmp_path, {"imagebind": a_source(), "other": a_source(repo="someone/none")})
+    fetch(preset, only=["imagebind"], endpoint=hub.url)
+    with pytest.raises(ConfigError, match="no source called nothing"):
+        fetch(preset, only=["nothing"], endpoint=hub.url)
+
+
+def test_refusals_are_sentences(hub, tmp_path, monkeypatch):
+    with pytest.raises(CheckpointMissing, match="is not on http"):
+        fetch(with_sources(tmp_path, {"a": a_source(repo="someone/none")}), endpoint=hub.url)
+    with pytest.raises(CheckpointMissing, match="no revision"):
+        fetch(with_sources(tmp_path, {"a": a_source(revision="f" * 40)}), endpoint=hub.url)
+    with pytest.raises(CheckpointMissing, match=r"has no model\.onnx"):
+        fetch(with_sources(tmp_path, {"a": a_source(files=["model.onnx"])}), endpoint=hub.url)
+    with pytest.raises(CheckpointError, match="could not be reached"):
+        fetch(with_sources(tmp_path, {"a": a_source()}), endpoint="http://127.0.0.1:1")
+    with pytest.raises(ConfigError, match="cannot be understood"):
+        fetch(with_sources(tmp_path, {"a": {"repo": "x"}}), endpoint=hub.url)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10})())
+    with pytest.raises(CheckpointError, match="make room"):
+        fetch(with_sources(tmp_path, {"a": a_source()}), endpoint=hub.url)
+
+
+def test_check_says_what_is_missing_damaged_and_ready(hub, preset):
+    states = {one.part.split(" (")[0]: one for one in check(preset)}
+    assert {one.state for one in states.values()} == {"missing"}
+    assert "launch.py fetch 7b" in states["encoder"].advice
+    fetch(preset, endpoint=hub.url)
+    assert check(preset)[0].state == "ready"
+    (preset.folder / "imagebind" / "config.json").write_bytes(b"[]")
+    assert check(preset)[0].state == "damaged"
+
+
+def test_published_sources_cover_the_preset():
+    preset = load_preset("7b")
+    sources = read_sources(preset)
+    made = {source.name for source in sources} | {dict(source.then).get("makes", source.name) for source in sources}
+    assert {preset.encoder.path, preset.llm.path, *(output.path for output in preset.outputs.values())} <= made
+    assert all(source.licence and source.revision for source in sources)
+    assert read_sources(load_preset("nano")) == []

@@ -1,0 +1,48 @@
+"""Adding Vicuna's published difference to LLaMA."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
+from nextgpt_core.vicuna import add_delta
+
+
+def llama(seed: int, rows: int) -> LlamaForCausalLM:
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(vocab_size=rows, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2)
+    ).half()
+
+
+@pytest.fixture
+def folders(tmp_path):
+    base, delta = llama(0, 20), llama(1, 21)  # the difference has a padding row more
+    base.save_pretrained(tmp_path / "base")
+    (tmp_path / "base" / "tokenizer.model").write_bytes(b"t")
+    (tmp_path / "delta").mkdir()
+    tensors = delta.state_dict() | {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}
+    torch.save(tensors, tmp_path / "delta" / "pytorch_model.bin")
+    return tmp_path, base.state_dict(), delta.state_dict()
+
+
+def test_sum_loads_as_a_model(folders):
+    path, base, delta = folders
+    out = add_delta(path / "base", path / "delta", path / "vicuna")
+    loaded, info = LlamaForCausalLM.from_pretrained(out, output_loading_info=True, dtype=torch.float16)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    for key, value in loaded.state_dict().items():
+        assert torch.equal(value, (base[key].float() + delta[key][: len(base[key])].float()).half())
+    assert (out / "tokenizer.model").exists()
+    assert [entry.name for entry in path.iterdir() if entry.name.startswith(".")] == []
+
+
+def test_another_models_difference_is_refused(folders):
+    path, _, _ = folders
+    save_file({"model.norm.weight": torch.zeros(16)}, path / "delta" / "model.safetensors")
+    with pytest.raises(CheckpointMismatch, match="are in only one of them"):
+        add_delta(path / "base", path / "delta", path / "vicuna")
+    with pytest.raises(CheckpointMissing, match="no weights"):
+        add_delta(path / "nothing", path / "delta", path / "vicuna")
+    assert not (path / "vicuna").exists()
