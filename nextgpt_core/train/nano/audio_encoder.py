@@ -109,13 +109,13 @@ def augment(clips: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     return clips + noise * level[:, None], torch.from_numpy(~wild)
 
 
+@torch.inference_mode()
 def evaluate_audio_encoder(tower: AudioTower, heads: nn.ModuleDict | None = None) -> dict[str, float]:
     """Held-out sounds (unseen keys, velocities; noise): the share named right by the nearest kind name, and each attribute's."""
     samples, scenes = sound_set("heldout")
     names = encode_texts([kind.name for kind in SOUNDS])
     order = [kind.name for kind in SOUNDS]
-    with torch.inference_mode():
-        tokens = torch.cat([tower(torch.from_numpy(samples[i : i + 32].astype(np.float32) / 32767)) for i in range(0, len(samples), 32)])
+    tokens = torch.cat([tower(torch.from_numpy(samples[i : i + 32].astype(np.float32) / 32767)) for i in range(0, len(samples), 32)])
     ranks = (tokens[:, 0] @ names.T).argsort(dim=1, descending=True)
     kinds = torch.tensor([order.index(scene.kind) for scene in scenes])
     found = {
