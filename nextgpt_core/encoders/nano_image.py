@@ -1,4 +1,4 @@
-"""nano's picture tower: what is in the picture (bound to MiniLM's embedding of its name), and how it is shown (colour, ground, count, place)."""
+"""nano's picture tower: what is in the picture (bound to MiniLM's embedding of its name), and how it is shown (colour, count, place …)."""
 
 from pathlib import Path
 
@@ -70,7 +70,10 @@ class PictureHeads(nn.Module):
 
 
 def picture_inputs(content: np.ndarray) -> tuple[Tensor, Tensor]:
-    """uint8 [H, W, 3] -> the trunk's view, float [3, 160, 160] in 0..255, and the miniature, float [LOOK] in -1..1. Not cropped: squeezed."""
+    """uint8 [H, W, 3] -> the trunk's view, float [3, 160, 160] in 0..255, and the miniature, float [LOOK] in -1..1.
+
+    The picture is squeezed to a square, not cropped: what is wanted may be at its edge.
+    """
     picture = Image.fromarray(content)
     pixels = np.array(picture.resize((TRUNK_PIXELS, TRUNK_PIXELS), Image.Resampling.BICUBIC, reducing_gap=3.0))
     look = np.array(picture.resize((LOOK_PIXELS, LOOK_PIXELS), Image.Resampling.BOX))

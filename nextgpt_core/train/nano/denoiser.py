@@ -118,7 +118,13 @@ def export_decoder(folder: Path, *, unet: Any, vae: Any, unconditional: Tensor, 
 
 
 def _step(
-    unet: nn.Module, data: LatentSet, rows: Tensor, predict: Predict, scheduler: DDPMScheduler, generator: torch.Generator, optimizer: torch.optim.Optimizer
+    unet: nn.Module,
+    data: LatentSet,
+    rows: Tensor,
+    predict: Predict,
+    scheduler: DDPMScheduler,
+    generator: torch.Generator,
+    optimizer: torch.optim.Optimizer,
 ) -> float:
     clean = data.latents[rows].float()
     conditions = data.conditions[rows].float()

@@ -55,7 +55,8 @@ def train_image_encoder(*, cpu_minutes: float = 6, batch: int = 256, peak: float
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(session.progress, peak=peak, cooldown=0.6)
         rows = torch.randint(len(data["thing"]), (batch,))
-        partners = torch.tensor([int(mates[torch.randint(len(mates), ())]) for mates in (by_thing[int(data["thing"][row])] for row in rows)])
+        mates = [by_thing[int(data["thing"][row])] for row in rows]
+        partners = torch.stack([mine[torch.randint(len(mine), ())] for mine in mates])
         loss = _thing_loss(heads, data, rows, partners, names) + _look_loss(heads, probes, data, rows)
         optimizer.zero_grad()
         loss.backward()
@@ -95,7 +96,8 @@ def build_features(path: Path = FEATURES, *, varied: int = 2, seed: int = 5) -> 
                 loose = sample_picture(rng, thing=thing, styles=(style,), canonical=1.0)
                 scenes.append(PictureScene(**{**loose.__dict__, "hexcode": code}))
                 for _ in range(varied):
-                    scenes.append(PictureScene(**{**sample_picture(rng, thing=thing, styles=(style,), canonical=0.2).__dict__, "hexcode": code}))
+                    special = sample_picture(rng, thing=thing, styles=(style,), canonical=0.2)
+                    scenes.append(PictureScene(**{**special.__dict__, "hexcode": code}))
     index = {thing.name: row for row, thing in enumerate(things())}
     features, look = scene_features(scenes)
     tensors = {"features": features.half(), "look": look.half(), "thing": torch.tensor([index[scene.thing.name] for scene in scenes])}

@@ -29,8 +29,13 @@ class PictureJudge(nn.Module):
         """`count` classes; by default all things."""
         super().__init__()
         self.layers = nn.Sequential(
-            _layer(3, 32, 5, stride=2), _layer(32, 64, stride=2), _layer(64, 96), _layer(96, 128, stride=2), _layer(128, 192), _layer(192, 256, stride=2),
-        )  # fmt: skip
+            _layer(3, 32, 5, stride=2),
+            _layer(32, 64, stride=2),
+            _layer(64, 96),
+            _layer(96, 128, stride=2),
+            _layer(128, 192),
+            _layer(192, 256, stride=2),
+        )
         self.head = nn.Linear(2 * 256, count or len(things()))
 
     def forward(self, pixels: Tensor) -> Tensor:
