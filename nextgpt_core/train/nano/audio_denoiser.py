@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {
     "mel": {**MEL, "mean": MEAN, "std": STD},
 }
 _SYNONYM_SHARE = 0.25
-_PLAIN_WEIGHT = 2.0  # of sounds with nothing special: they are asked for most
+_PLAIN_WEIGHT = 4.0  # of sounds with nothing special: they are asked for most
 
 
 def make_unet() -> Any:
