@@ -22,6 +22,7 @@ FLOOR = 0.05  # the rates end at this share of their peak
 STATE_FILE = "state.pt"
 
 Head = Callable[[Tensor], Tensor]
+Project = Callable[[str, Tensor], Tensor]
 Losses = dict[str, Tensor]
 
 
@@ -94,16 +95,17 @@ def parameters_of(model: NextGPT, stage: Stage) -> dict[str, list[nn.Parameter]]
     for part in stage.rates:
         names = model.trained_state(part).values()
         pointers = {value.data_ptr() for value in names}
-        wanted[part] = [parameter.requires_grad_(True) for parameter in model.parameters() if parameter.data_ptr() in pointers]
+        wanted[part] = [parameter for parameter in model.parameters() if parameter.data_ptr() in pointers]
+        for parameter in wanted[part]:
+            parameter.requires_grad_(True)
     return wanted
 
 
-def batch_losses(model: NextGPT, batch: Batch, *, noise: float = 0.0, seed: int = 0, head: Head | None = None) -> Losses:
+def batch_losses(model: NextGPT, batch: Batch, states: Tensor, *, head: Head | None = None) -> Losses:
     """`next_token` over everything the assistant writes, and `alignment` over every medium it makes (if there is one).
 
-    `noise` is the deviation of what is added to encoder features; `head` replaces the language model's logits.
+    `states` [b, n, d] are the last-layer states of the batch; `head` replaces the language model's logits.
     """
-    states = model.llm(batch_embeddings(model, batch, noise=noise, seed=seed))  # [b, n, d]
     follows = batch.targets[:, 1:] != IGNORED  # the state at t - 1 predicts the token at t
     logits = (head or model.llm.logits)(states[:, :-1][follows])
     losses = {"next_token": next_token_loss(logits, batch.targets[:, 1:][follows])}
@@ -114,13 +116,16 @@ def batch_losses(model: NextGPT, batch: Batch, *, noise: float = 0.0, seed: int 
     return losses
 
 
-def batch_embeddings(model: NextGPT, batch: Batch, *, noise: float = 0.0, seed: int = 0) -> Tensor:
-    """Input embeddings [b, n, d] with the projected media in their places."""
+def batch_embeddings(model: NextGPT, batch: Batch, *, noise: float = 0.0, seed: int = 0, project: Project | None = None) -> Tensor:
+    """Input embeddings [b, n, d] with the projected media in their places; `noise` is the deviation of what is added to their features.
+
+    `project` replaces the model's input projection: (modality, features [m, N, D]) -> [m, M, d].
+    """
     embeddings = model.llm.embed(batch.ids)
     generator = torch.Generator().manual_seed(seed)
     for modality, group in batch.media.items():
         features = group.vectors + noise * torch.randn(group.vectors.shape, generator=generator) if noise else group.vectors
-        projected = model.input_projection(modality, features)  # [m, M, d]
+        projected = (project or model.input_projection)(modality, features)  # [m, M, d]
         places = group.positions[:, None] + torch.arange(projected.shape[1])
         embeddings = embeddings.index_put((group.rows[:, None].expand_as(places), places), projected)
     return embeddings

@@ -17,29 +17,30 @@ class Stage:
     noise: float = 0.0  # deviation of what is added to encoder features (elements have unit variance)
     warmup: float = 0.05  # share of the stage in which the rates rise
     clip: float = 1.0
+    stand_ins: bool = False  # word embeddings take the place of projected media
+    frozen_layers: int = 0  # the language model's lowest layers that do not learn (see split.py); their states are computed once
 
 
+# In the paper's order the encoder side comes first. Here the language model first learns to read word embeddings in the place of media
+# (stand_ins.py), so that no step waits for the encoders and the input projections begin where words already are.
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        # 1. Encoder side: the frozen model names what the projected features show.
-        Stage(name="encoder", dataset="captions", rates={"input_projection": 1e-3, "tokens": 2e-3}, noise=0.15),
-        # 2. Decoder side: the states at the signal tokens are pulled to the decoder's own text embedding; nothing upstream of them
-        #    changes, so they are computed once.
-        Stage(name="decoder", dataset="states", rates={"output_projections": 1e-3}, alignment=1.0),
-        # 3. Instruction tuning: first on dialogues in which the user sends only text, then on all.
-        Stage(
-            name="wishes",
-            dataset="wishes",
-            rates={"lora": 1e-3, "output_projections": 5e-4, "tokens": 2e-3},
-            alignment=0.05,
-        ),
+        # Instruction tuning of the upper layers: dialogues in which the user sends only text, then all dialogues.
+        Stage(name="wishes", dataset="wishes", rates={"lora": 1e-3, "output_projections": 5e-4, "tokens": 2e-3}, alignment=0.05, frozen_layers=18),
         Stage(
             name="instruction",
             dataset="mosit",
-            rates={"lora": 7e-4, "input_projection": 1e-3, "output_projections": 5e-4, "tokens": 1e-3},
+            rates={"lora": 1e-3, "output_projections": 5e-4, "tokens": 1e-3},
             alignment=0.05,
-            noise=0.15,
+            noise=0.5,
+            stand_ins=True,
+            frozen_layers=18,
         ),
+        # Encoder side: the model, frozen again, names what the projected features show.
+        Stage(name="encoder", dataset="captions", rates={"input_projection": 1e-3}, noise=0.15),
+        # Decoder side: the states at the signal tokens are pulled to the decoder's own text embedding; nothing upstream of them
+        # changes, so they are computed once.
+        Stage(name="decoder", dataset="states", rates={"output_projections": 1e-3}, alignment=1.0),
     )
 }

@@ -5,8 +5,7 @@
 
 import argparse
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,24 +13,25 @@ from torch import Tensor
 
 from nextgpt_core.build import build_template, build_trainable
 from nextgpt_core.config import Preset, load_preset
-from nextgpt_core.messages import Media, Message
+from nextgpt_core.messages import Media
 from nextgpt_core.train.data import Batch, Sample, bucketed, collate, encode_dialogue
 from nextgpt_core.train.half import freeze_in_half, half_head
-from nextgpt_core.train.loop import Budget, Losses, batch_embeddings, batch_losses, span_states, train
+from nextgpt_core.train.loop import STATE_FILE, Budget, Losses, batch_embeddings, batch_losses, span_states, train
 from nextgpt_core.train.losses import alignment_loss
 from nextgpt_core.train.nano import mosit
-from nextgpt_core.train.nano.mosit import Dialogue
+from nextgpt_core.train.nano.mosit import Dialogue, MediaSource
+from nextgpt_core.train.nano.pictures import FLAT_STYLE
 from nextgpt_core.train.nano.pools import Pools
-from nextgpt_core.train.nano.sources import CACHE
+from nextgpt_core.train.nano.sprites import MAIN_STYLE
+from nextgpt_core.train.nano.stand_ins import StandIns, warm_start
 from nextgpt_core.train.nano.text_space import CONDITION_SCALE, encode_texts
-from nextgpt_core.train.nano.warm_start import warm_start
+from nextgpt_core.train.split import SplitNetwork
 from nextgpt_core.train.stages import STAGES, Stage
 
 log = logging.getLogger(__name__)
 RUNS = Path("runs") / "nano" / "language"
-CAPTIONS_FILE = CACHE / "nano" / "caption_space.safetensors"
-CPU_MINUTES = {"encoder": 8, "decoder": 8, "wishes": 10, "instruction": 40, "refresh": 8}
-DIALOGUES = {"captions": 12_000, "wishes": 4_000, "mosit": 8_000}
+CPU_MINUTES = {"wishes": 10, "instruction": 40, "encoder": 8, "decoder": 8}  # in this order
+DIALOGUES = {"captions": 12_000, "states": 5_000, "wishes": 2_500, "mosit": 6_000}
 
 
 class CaptionSpace:
@@ -51,64 +51,67 @@ class CaptionSpace:
 class Recipe:
     """The model being trained, and its datasets as batches."""
 
-    def __init__(self, preset: Preset, *, start: Path | None = None) -> None:
-        """`start` is a folder of exported parts to begin with; None begins with fresh ones."""
+    def __init__(self, preset: Preset, *, start: Path | None = None, dialogues: Mapping[str, int] = DIALOGUES) -> None:
+        """`start` is a folder of exported parts to begin with; None begins with fresh ones. `dialogues` is the size of each dataset."""
         torch.manual_seed(0)
-        self.preset = preset
+        self.preset, self.dialogues = preset, dialogues
         self.model = build_trainable(preset)
         if start is not None:
             self.model.load_trained(start)
         self.template = build_template(preset, self.model)
         self.space = CaptionSpace()
+        self.stand_ins = StandIns(self.model.llm)
         self.head = half_head(self.model.llm)
         freeze_in_half(self.model.llm.network)
 
-    def samples(self, dialogues: Sequence[Dialogue], pools: Pools) -> list[Sample]:
-        """Dialogues -> samples; captions of what is made are encoded on the way."""
+    def samples(self, dialogues: Sequence[Dialogue], features: Callable[[Media], Tensor]) -> list[Sample]:
+        """Dialogues -> samples; `features` gives the vectors of what users send, captions of what is made are encoded on the way."""
         self.space.add(media.info["caption"] for dialogue in dialogues for message in dialogue for media in message.media)
-        return [self.sample(dialogue, pools) for dialogue in dialogues]
+        return [
+            encode_dialogue(
+                messages,
+                template=self.template,
+                signals=self.model.signals,
+                features=features,
+                conditions=self.space,
+                vectors_of=self.preset.encoder.tokens.__getitem__,
+            )
+            for messages in dialogues
+        ]
 
-    def sample(self, messages: Sequence[Message], pools: Pools) -> Sample:
-        return encode_dialogue(
-            messages,
-            template=self.template,
-            signals=self.model.signals,
-            features=pools.features_of,
-            conditions=self.space,
-            vectors_of=self.preset.encoder.tokens.__getitem__,
-        )
-
-    def batches(self, dataset: str, *, positions: int) -> Callable[[int], Batch]:
-        """Batch of a step, over and over the dataset in a new order each time."""
+    def batches(self, stage: Stage) -> list[Batch]:
+        """A stage's dataset as batches; every epoch has the same ones in a new order."""
         pools = Pools()
-        samples = self.samples(DATASETS[dataset](pools), pools)
-        log.info("%s: %d dialogues, %d tokens", dataset, len(samples), sum(map(len, samples)))
-
-        @cache
-        def epoch(number: int) -> list[list[Sample]]:
-            return list(bucketed(samples, positions=positions, seed=number))
-
-        starts = [0]
-
-        def batch_of(step: int) -> Batch:
-            while step >= starts[-1]:
-                starts.append(starts[-1] + len(epoch(len(starts) - 1)))
-            number = next(i for i in range(len(starts)) if starts[i + 1] > step)
-            return collate(epoch(number)[step - starts[number]])
-
-        return batch_of
+        source: MediaSource = mosit.RenderedScenes(styles=_STYLES) if stage.stand_ins else pools
+        features = self.stand_ins if stage.stand_ins else pools.features_of
+        samples = self.samples(DATASETS[stage.dataset](source, self.dialogues[stage.dataset]), features)
+        log.info("%s: %d dialogues, %d tokens", stage.name, len(samples), sum(map(len, samples)))
+        return [collate(chosen) for chosen in bucketed(samples, positions=stage.positions, seed=0)]
 
     def losses(self, stage: Stage) -> Callable[[int], Losses]:
         """What a stage minimises at a step."""
         if stage.dataset == "states":
             return self._state_losses()
-        batch_of = self.batches(stage.dataset, positions=stage.positions)
-        return lambda step: batch_losses(self.model, batch_of(step), noise=stage.noise, seed=step, head=self.head)
+        batches = self.batches(stage)
+        split = SplitNetwork(self.model.llm, at=stage.frozen_layers) if stage.frozen_layers else None
+        noise = stage.noise * (self.stand_ins.deviation if stage.stand_ins else 1.0)
+        project = _as_they_are if stage.stand_ins else None
+
+        def losses_of(step: int) -> Losses:
+            chosen = _shuffled(step, len(batches))
+            batch = batches[chosen]
+
+            def embeddings(seed: int) -> Tensor:
+                return batch_embeddings(self.model, batch, noise=noise, seed=seed, project=project)
+
+            states = self.model.llm(embeddings(step)) if split is None else split.upper(split.kept(chosen, lambda: embeddings(chosen)))
+            return batch_losses(self.model, batch, states, head=self.head)
+
+        return losses_of
 
     def _state_losses(self, *, batch: int = 128) -> Callable[[int], Losses]:
         """The decoder side: states at signal tokens do not depend on the output projections, so the language model runs only once."""
-        pools = Pools()
-        samples = self.samples(_with_media(mosit.build_dialogues(DIALOGUES["wishes"], seed=21, source=_Sent(pools))), pools)
+        samples = self.samples(DATASETS["states"](mosit.RenderedScenes(styles=_STYLES), self.dialogues["states"]), self.stand_ins)
         cached = self.states(samples)
 
         def losses_of(step: int) -> Losses:
@@ -128,57 +131,67 @@ class Recipe:
         found: dict[str, list[tuple[Tensor, Tensor]]] = {modality: [] for modality in self.model.signals}
         for chosen in bucketed(samples, positions=positions, seed=0):
             batch = collate(chosen)
-            states = self.model.llm(batch_embeddings(self.model, batch))
+            states = self.model.llm(batch_embeddings(self.model, batch, project=_as_they_are))
             for modality, group in batch.spans.items():
                 found[modality].append((span_states(self.model, states, modality, group).clone(), group.vectors))
         return {modality: (torch.cat([s for s, _ in items]), torch.cat([w for _, w in items])) for modality, items in found.items()}
 
 
-class _Sent:
-    """The pools, or rendered scenes for a modality whose pool is not there (its dialogues are left out)."""
-
-    def __init__(self, pools: Pools) -> None:
-        self.pools, self.rendered = pools, mosit.RenderedScenes()
-
-    def draw(self, rng, modality):  # type: ignore[no-untyped-def]
-        return (self.pools if modality in self.pools.features else self.rendered).draw(rng, modality)
+def _shuffled(step: int, count: int) -> int:
+    """The item of a step when `count` items are gone through again and again, in the given order first and in a new one each time."""
+    epoch, place = divmod(step, count)
+    if not epoch:
+        return place
+    return int(torch.randperm(count, generator=torch.Generator().manual_seed(epoch))[place])
 
 
-def _with_media(dialogues: Sequence[Dialogue]) -> list[Dialogue]:
-    return [d for d in dialogues if _usable(d) and any(m.role == "assistant" and m.media for m in d)]
+def _as_they_are(modality: str, vectors: Tensor) -> Tensor:
+    return vectors
 
 
-def _usable(dialogue: Dialogue) -> bool:
-    """Everything that the user sends is in a pool."""
-    return all("pool" in media.info for message in dialogue if message.role == "user" for media in message.media)
+_MAKING = ("wish", "implicit", "several", "send and wish")  # openings whose answers hold media
+_STYLES = (MAIN_STYLE,) * 8 + (FLAT_STYLE,)
 
 
-def _captions(pools: Pools) -> list[Dialogue]:
-    built = mosit.build_dialogues(DIALOGUES["captions"], seed=11, source=_Sent(pools), only=("ask",), longest=1)
-    return [dialogue for dialogue in built if _usable(dialogue)]
+def _captions(source: MediaSource, count: int) -> list[Dialogue]:
+    return mosit.build_dialogues(count, seed=11, source=source, only=("ask",), longest=1)
 
 
-def _wishes(pools: Pools) -> list[Dialogue]:
-    built = mosit.build_dialogues(2 * DIALOGUES["wishes"], seed=31)
-    return [dialogue for dialogue in built if not any(m.role == "user" and m.media for m in dialogue)]
+def _states(source: MediaSource, count: int) -> list[Dialogue]:
+    built = mosit.build_dialogues(count, seed=21, source=source, only=_MAKING, longest=2)
+    return [dialogue for dialogue in built if any(message.role == "assistant" and message.media for message in dialogue)]
 
 
-def _mosit(pools: Pools) -> list[Dialogue]:
-    whole = [d for d in mosit.build_dialogues(DIALOGUES["mosit"], seed=41, source=_Sent(pools)) if _usable(d)]
-    naming = mosit.build_dialogues(DIALOGUES["mosit"] // 3, seed=42, source=_Sent(pools), only=("ask",), longest=1)
-    chat = mosit.build_dialogues(DIALOGUES["mosit"] // 20, seed=43, only=("plain chat",), longest=1)
-    return whole + [dialogue for dialogue in naming if _usable(dialogue)] + chat
+def _wishes(source: MediaSource, count: int) -> list[Dialogue]:
+    built = mosit.build_dialogues(2 * count, seed=31, source=source)
+    return [dialogue for dialogue in built if not any(m.role == "user" and m.media for m in dialogue)][:count]
 
 
-DATASETS: dict[str, Callable[[Pools], list[Dialogue]]] = {"captions": _captions, "wishes": _wishes, "mosit": _mosit}
+def _mosit(source: MediaSource, count: int) -> list[Dialogue]:
+    """Two thirds whole dialogues, the rest mostly naming (so that it stays sharp) and some plain chat."""
+    whole = mosit.build_dialogues(2 * count // 3, seed=41, source=source)
+    naming = mosit.build_dialogues(count // 4, seed=42, source=source, only=("ask",), longest=1)
+    chat = mosit.build_dialogues(count // 12, seed=43, only=("plain chat",), longest=1)
+    return [*whole, *naming, *chat]
 
 
-def run(name: str, *, cpu_minutes: float | None = None, start: Path | None = None, preset_name: str = "nano") -> None:
-    """Run a stage (a key of CPU_MINUTES) or go on with it, and export what was trained. `start`: parts to begin with, None: fresh ones."""
-    preset = load_preset(preset_name)
-    recipe = Recipe(preset, start=start)
-    stage = STAGES["decoder" if name == "refresh" else name]
-    if name == "encoder" and start is None:
+DATASETS: dict[str, Callable[[MediaSource, int], list[Dialogue]]] = {
+    "captions": _captions,
+    "states": _states,
+    "wishes": _wishes,
+    "mosit": _mosit,
+}
+
+
+def run(name: str, *, cpu_minutes: float | None = None, start: Path | None = None, dialogues: int | None = None) -> None:
+    """Run a stage (a key of CPU_MINUTES) or go on with it, and export what was trained to its folder in RUNS and to the preset's.
+
+    `start` holds the parts to begin with (None: fresh ones), `dialogues` is the size of the dataset (None: DIALOGUES).
+    """
+    preset = load_preset("nano")
+    recipe = Recipe(preset, start=start, dialogues=dict.fromkeys(DIALOGUES, dialogues) if dialogues else DIALOGUES)
+    stage = STAGES[name]
+    if name == "encoder" and not (RUNS / name / STATE_FILE).is_file():
         warm_start(recipe.model, Pools())
     train(
         recipe.model,
@@ -196,9 +209,10 @@ def main() -> None:
     parser.add_argument("stage", choices=list(CPU_MINUTES))
     parser.add_argument("--cpu-minutes", type=float)
     parser.add_argument("--start", type=Path, help="folder of exported parts to begin with (default: fresh ones)")
+    parser.add_argument("--dialogues", type=int, help="size of the dataset")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    run(options.stage, cpu_minutes=options.cpu_minutes, start=options.start)
+    run(options.stage, cpu_minutes=options.cpu_minutes, start=options.start, dialogues=options.dialogues)
 
 
 if __name__ == "__main__":

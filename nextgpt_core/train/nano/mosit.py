@@ -1,9 +1,9 @@
 """The builder of nano's instruction-tuning set (modality-switching instructions, paper section 5): dialogues of one to four turns.
 
 A dialogue is a list of ordinary messages, as the engine sees them. The media in them are not files yet: `Media.info` holds the scene
-(pictures.py, sounds.py, films.py) and its caption; what the user sends comes from a `MediaSource`, which may be the pool of encoded training
-items (`info["pool"]` is the row) or scenes to be rendered (evaluation). The caption of a medium the assistant makes is the target of the
-output projection.
+(pictures.py, sounds.py, films.py) and its caption; what the user sends comes from a `MediaSource`, which may be the pool of encoded
+training items (`info["pool"]` is the row) or scenes to be rendered (evaluation). The caption of a medium the assistant makes is the
+target of the output projection.
 """
 
 import re
@@ -108,7 +108,7 @@ def name_of(scene: Scene) -> str:
     return scene.kind if isinstance(scene, SoundScene) else films.caption(scene)
 
 
-# ---- one dialogue --------------------------------------------------------------------------------------------------------------------------
+# ---- one dialogue ----------------------------------------------------------------------------------------------------
 
 
 class _Talk:
@@ -196,7 +196,7 @@ def _wished(scene: Scene) -> Scene:
     return replace(scene, noise=None) if isinstance(scene, SoundScene) else scene
 
 
-# ---- first turns ----------------------------------------------------------------------------------------------------------------------------
+# ---- first turns -----------------------------------------------------------------------------------------------------
 
 
 def _wish(talk: _Talk) -> None:
@@ -271,7 +271,8 @@ def _ask_two(talk: _Talk) -> None:
     first, second = (MODALITIES[i] for i in talk.rng.permutation(3)[:2])
     media = [talk.send(first), talk.send(second)]
     talk.user(talk.pick(("", *_BOTH)), *media)
-    talk.say(f"The {_NOUNS[first]} is {name_of(media[0].info['scene'])}, and the {_NOUNS[second]} is {name_of(media[1].info['scene'])}.")
+    said = [name_of(medium.info["scene"]) for medium in media]
+    talk.say(f"The {_NOUNS[first]} is {said[0]}, and the {_NOUNS[second]} is {said[1]}.")
 
 
 def _send_and_wish(talk: _Talk) -> None:
@@ -282,7 +283,7 @@ def _send_and_wish(talk: _Talk) -> None:
 
 
 _NOUNS = {"image": "picture", "audio": "sound", "video": "film"}
-_BOTH = ("what are these", "what do you see and hear", "what are they", "name both", "what did i send you", "describe both", "tell me what these are")
+_BOTH = ("what are these", "what do you see and hear", "what are they", "name both", "what did i send you", "describe both", "what's all this")
 
 # name -> (function, share)
 OPENINGS: dict[str, tuple[Callable[[_Talk], None], float]] = {
@@ -299,7 +300,7 @@ OPENINGS: dict[str, tuple[Callable[[_Talk], None], float]] = {
 }
 
 
-# ---- later turns ----------------------------------------------------------------------------------------------------------------------------
+# ---- later turns -----------------------------------------------------------------------------------------------------
 
 
 def _go_on(talk: _Talk) -> str:
@@ -362,11 +363,10 @@ def _changes(scene: Scene) -> dict[str, Callable[[_Talk], tuple[str, Scene]]]:
             "motion": lambda talk: _moved(talk, picture),
         }
     picture = _plain(scene.picture if isinstance(scene, FilmScene) else scene)
-    found: dict[str, Callable[[_Talk], tuple[str, Scene]]] = {"motion": lambda talk: _moved(talk, picture), "motion ": lambda talk: _moved(talk, picture)}
+    found: dict[str, Callable[[_Talk], tuple[str, Scene]]] = {"motion": lambda talk: _moved(talk, picture)}
     if picture.thing.name in sounding():
         sound = SoundScene(sounding()[picture.thing.name])
         found["to_audio"] = lambda talk: (talk.frame("edit", "to_audio"), sound)
-        found["to_audio "] = found["to_audio"]
     if isinstance(scene, FilmScene):
         found["to_image"] = lambda talk: (talk.frame("edit", "to_image"), picture)
     else:
@@ -422,7 +422,8 @@ def _question(talk: _Talk, media: Media) -> None:
 
 
 def _named(talk: _Talk, scene: Scene) -> str:
-    return re.sub(r"^(This is|That's|It's) (two|three)\b", r"These are \2", talk.pick(phrases.NAMED[modality_of(scene)]).format(x=name_of(scene)))
+    sentence = talk.pick(phrases.NAMED[modality_of(scene)]).format(x=name_of(scene))
+    return re.sub(r"^(This is|That's|It's) (two|three)\b", r"These are \2", sentence)
 
 
 def _details(scene: Scene) -> list[tuple[str, str]]:
@@ -442,7 +443,7 @@ def _details(scene: Scene) -> list[tuple[str, str]]:
     return found
 
 
-# ---- small helpers ----------------------------------------------------------------------------------------------------------------------------
+# ---- small helpers ---------------------------------------------------------------------------------------------------
 
 
 def _filled(talk: _Talk, frame: str, scene: Scene) -> str:

@@ -1,0 +1,126 @@
+import itertools
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nextgpt_core.messages import Message
+from nextgpt_core.train.nano import chat, mosit, phrases
+from nextgpt_core.train.nano.world import things
+
+
+@pytest.fixture(autouse=True, scope="module")
+def replies(tmp_path_factory: pytest.TempPathFactory):
+    """A stand-in for what the base model wrote, so that the tests need no model."""
+    path = tmp_path_factory.mktemp("chat") / "chat.jsonl"
+    prompts = chat.chat_prompts() + [chat.description_prompt(thing) for thing in things()[::2]]
+    path.write_text("".join(json.dumps({"prompt": prompt, "reply": f"Words about it, {i}."}) + "\n" for i, prompt in enumerate(prompts)))
+    patch = pytest.MonkeyPatch()
+    patch.setattr(mosit, "_descriptions", lambda: chat.descriptions(path))
+    patch.setattr(mosit, "_chat_pairs", lambda held_out: chat.chat_pairs(held_out=held_out, path=path))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def dialogues(replies: None) -> list[mosit.Dialogue]:
+    return mosit.build_dialogues(1500, seed=3)
+
+
+def turns(dialogue: mosit.Dialogue) -> list[tuple[Message, Message]]:
+    return list(zip(dialogue[::2], dialogue[1::2]))
+
+
+def test_every_pair_of_modalities_is_there(dialogues: list[mosit.Dialogue]):
+    kinds = ("text", "image", "audio", "video")
+    seen = set()
+    for dialogue in dialogues:
+        for user, assistant in turns(dialogue):
+            given = {media.modality for media in user.media} or {"text"}
+            made = {media.modality for media in assistant.media} or {"text"}
+            seen |= set(itertools.product(given, made))
+    assert seen == set(itertools.product(kinds, kinds))
+
+
+def test_dialogues_alternate_and_have_one_to_four_turns(dialogues: list[mosit.Dialogue]):
+    assert {len(dialogue) for dialogue in dialogues} == {2, 4, 6, 8}
+    for dialogue in dialogues:
+        assert [message.role for message in dialogue] == ["user", "assistant"] * (len(dialogue) // 2)
+        assert all(message.parts for message in dialogue)
+
+
+def test_some_turns_hold_several_media(dialogues: list[mosit.Dialogue]):
+    assert any(len(message.media) == 3 for dialogue in dialogues for message in dialogue if message.role == "assistant")
+    assert any(len(message.media) == 2 for dialogue in dialogues for message in dialogue if message.role == "user")
+
+
+def test_what_is_made_is_said(dialogues: list[mosit.Dialogue]):
+    """The caption stands in the sentence before the medium: there the signal tokens find it."""
+    for dialogue in dialogues:
+        for message in dialogue[1::2]:
+            for text, media in zip(message.parts[::2], message.parts[1::2]):
+                assert media.info["caption"] in text
+
+
+def test_texts_are_clean_and_bounded(dialogues: list[mosit.Dialogue]):
+    for text in (message.text for dialogue in dialogues for message in dialogue):
+        assert not re.search(r"[\x00-\x1f{}|]|\[(IMG|VID|AUD)|<\|", text), text
+        assert len(text) < 400
+
+
+def test_wordings_are_varied(dialogues: list[mosit.Dialogue]):
+    first = [dialogue[0].text for dialogue in dialogues if not dialogue[0].media]
+    assert len(set(first)) > 0.75 * len(first)
+    total = sum(len(phrases.frames("wish", modality, held_out=side)) for modality in mosit.MODALITIES for side in (False, True))
+    assert total > 350
+
+
+def test_the_same_seed_gives_the_same_dialogues():
+    a, b = (mosit.build_dialogues(20, seed=9) for _ in range(2))
+    assert [[m.text for m in d] for d in a] == [[m.text for m in d] for d in b]
+
+
+def test_held_out_phrasings_are_never_trained_on():
+    for kind, table in phrases._TABLES.items():
+        for key in table:
+            train, held = (set(phrases.frames(kind, key, held_out=side)) for side in (False, True))
+            assert train and not train & held
+    assert not set(phrases.longings(held_out=False)) & set(phrases.longings(held_out=True))
+    for modality in mosit.MODALITIES:
+        assert len(phrases.frames("wish", modality, held_out=True)) >= 10
+    assert not {p for p, _ in mosit._chat_pairs(False)} & {p for p, _ in mosit._chat_pairs(True)}
+
+
+def test_routing_cases_end_with_the_user_and_cover_all_wishes():
+    cases = mosit.heldout_routing_cases(1, 300)
+    assert all(case.messages[-1].role == "user" for case in cases)
+    assert {frozenset(), *(frozenset({m}) for m in mosit.MODALITIES)} < {case.wished for case in cases}
+    assert any(len(case.wished) == 2 for case in cases)
+
+
+def test_references_carry_what_was_there():
+    dog = next(thing for thing in things() if thing.name == "dog")
+    scene = mosit.PictureScene(dog, count=2, background="blue")
+    changes = mosit._changes(scene)
+
+    class Talk:
+        rng = np.random.default_rng(0)
+        pick = staticmethod(lambda items: items[0])
+        frame = staticmethod(lambda kind, key="": phrases.frames(kind, key, held_out=False)[0])
+
+    assert mosit.caption(changes["colour"](Talk)[1]) == "two red dogs on a blue background"
+    assert mosit.caption(changes["motion"](Talk)[1]) == "a dog moving to the left on a blue background"
+    assert mosit.caption(changes["to_audio"](Talk)[1]) == "a dog barking"
+
+
+def test_longings_name_things_of_the_world():
+    for _, modality, said in phrases.LONGINGS:
+        assert mosit.caption(mosit._scene_named(modality, said)) == said
+
+
+def test_base_replies_are_split_by_prompt(tmp_path: Path):
+    assert sum(map(chat.is_held_out, chat.chat_prompts())) > 50
+    assert chat._whole_sentences("One. Two! And thr") == "One. Two!"
+    assert chat._whole_sentences("no end at all") == ""
