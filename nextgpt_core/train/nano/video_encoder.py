@@ -52,7 +52,7 @@ class FilmSet:
 def train_video_encoder(*, cpu_minutes: float = 5, batch: int = 192, peak: float = 1.5e-3, run: Path = RUN) -> dict[str, float]:
     """Train the heads (resumes), export the tower and the pool; returns held-out accuracies."""
     torch.manual_seed(0)
-    data = film_set("train", per_thing=10)
+    data = film_set("train", per_thing=5)
     heads = FilmHeads()
     readers = nn.ModuleDict({name: nn.Linear(384, len(values)) for name, values in _LOOKS.items()})
     both = nn.ModuleDict({"heads": heads, "readers": readers})

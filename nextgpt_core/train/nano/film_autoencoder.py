@@ -1,0 +1,98 @@
+"""The film autoencoder: 128 x 128 frames as 4 x 4 patches of 32 x 32, 64 latents each: an AutoencoderTiny, computed, not trained.
+
+The encoder is the principal components of patches (seen at half resolution), the decoder the least-squares map from each patch's latents
+and its eight neighbours' back to pixels, which hides most seams. A coarse grid makes the film U-Net cheap enough for a laptop.
+"""
+
+from typing import Any
+
+import torch
+from diffusers import AutoencoderTiny
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PIXELS = 128
+PATCH = 32
+LATENTS = 64
+GRID = PIXELS // PATCH
+_SCALE = 20.0  # AutoencoderTiny squeezes raw latents by tanh(x / 3) * 3: kept this small, they pass unchanged
+_RIDGE = 0.01
+_COARSE = PATCH // 2
+
+
+def fit_autoencoder(frames: Tensor) -> AutoencoderTiny:
+    """uint8 [n, 3, PIXELS, PIXELS] -> the network, scaling_factor set so that latents have unit variance on the whole."""
+    encode, shift = _components(frames)
+    vae = AutoencoderTiny(
+        in_channels=3 * PATCH**2,
+        out_channels=3 * PATCH**2,
+        encoder_block_out_channels=(2 * LATENTS,),
+        decoder_block_out_channels=(2 * LATENTS,),
+        num_encoder_blocks=(0,),
+        num_decoder_blocks=(0,),
+        latent_channels=LATENTS,
+        scaling_factor=_SCALE,
+    )
+    for parameter in vae.parameters():
+        nn.init.zeros_(parameter.requires_grad_(False))
+    project, rename = _convs(vae.encoder)
+    project.weight[:LATENTS, :, 1, 1] = encode.T * 2 / _SCALE  # the encoder sees 0..1 where `encode` was made for -1..1
+    project.bias[:LATENTS] = (-encode.sum(0) - shift) / _SCALE
+    rename.weight[:, :LATENTS, 1, 1] = torch.eye(LATENTS)
+    split, paint = _convs(vae.decoder)
+    split.weight[:, :, 1, 1] = torch.cat([torch.eye(LATENTS), -torch.eye(LATENTS)])  # ReLU(x) and ReLU(-x): nothing is lost
+    taps, mean = _least_squares(frames, encode_frames(vae, frames))  # [9 * LATENTS, 3 * PATCH^2]
+    taps = taps.T.reshape(3 * PATCH**2, LATENTS, 3, 3) * _SCALE / 2  # the decoder's output is 0..1
+    paint.weight[:] = torch.cat([taps, -taps], 1)
+    paint.bias[:] = (mean + 1) / 2
+    return vae.eval()
+
+
+@torch.no_grad()
+def encode_frames(vae: Any, frames: Tensor, *, batch: int = 256) -> Tensor:
+    """uint8 [n, 3, PIXELS, PIXELS] -> float32 [n, LATENTS, GRID, GRID] of unit variance."""
+    parts = [vae.encoder(F.pixel_unshuffle(part.float() / 127.5 - 1, PATCH)) for part in frames.split(batch)]
+    return torch.cat(parts) * vae.config.scaling_factor
+
+
+@torch.no_grad()
+def decode_frames(vae: Any, latents: Tensor) -> Tensor:
+    """The reverse: uint8 [n, 3, PIXELS, PIXELS]."""
+    pixels = F.pixel_shuffle(vae.decoder(latents / vae.config.scaling_factor), PATCH)
+    return ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte()
+
+
+def psnr(vae: Any, frames: Tensor) -> float:
+    """Of the reconstruction, mean over frames, dB."""
+    error = (decode_frames(vae, encode_frames(vae, frames)).float() - frames.float()).div(255).square().mean((1, 2, 3))
+    return float((-10 * error.clamp(min=1e-9).log10()).mean())
+
+
+def _components(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """(encode [3 * PATCH^2, LATENTS], shift [LATENTS]): latents = patch @ encode - shift, patches in -1..1.
+
+    Latents are scaled by the square root of their deviation (details stay smaller than outlines, as in pictures), then all by one number.
+    """
+    coarse = F.avg_pool2d(frames.float() / 127.5 - 1, 2)
+    patches = F.pixel_unshuffle(coarse, _COARSE).permute(0, 2, 3, 1).reshape(-1, 3 * _COARSE**2)
+    mean = patches.mean(0)
+    variances, vectors = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
+    deviations, vectors = variances[-LATENTS:].flip(0).sqrt(), vectors[:, -LATENTS:].flip(1)
+    scale = deviations.sqrt()
+    scale = scale * (deviations / scale).square().mean().sqrt()
+    small = vectors / scale  # [3 * 16^2, LATENTS]
+    spread = small.T.reshape(LATENTS, 3, _COARSE, _COARSE).repeat_interleave(2, 2).repeat_interleave(2, 3) / 4
+    return spread.reshape(LATENTS, -1).T.contiguous(), mean @ small
+
+
+def _least_squares(frames: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
+    """Ridge regression of patches on the 3 x 3 latents around them: (taps [9 * LATENTS, 3 * PATCH^2], mean [3 * PATCH^2])."""
+    around = F.unfold(latents, 3, padding=1).transpose(1, 2).reshape(-1, 9 * LATENTS)
+    wanted = F.pixel_unshuffle(frames.float() / 127.5 - 1, PATCH).permute(0, 2, 3, 1).reshape(len(around), -1)
+    mean = wanted.mean(0)
+    gram = around.T @ around + _RIDGE * len(around) * torch.eye(9 * LATENTS)
+    return torch.linalg.solve(gram, around.T @ (wanted - mean)), mean
+
+
+def _convs(half: nn.Module) -> list[Any]:
+    return [module for module in half.modules() if isinstance(module, nn.Conv2d)]
