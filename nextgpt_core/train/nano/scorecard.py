@@ -124,7 +124,7 @@ def run(
     model = build(found)
     bench = Bench(model, build_template(found, model), found, out, seed)
     chosen = [measure for measure in MEASURES if not only or any(measure.name.startswith(name) for name in only)]
-    accuracies = judge_accuracies({measure.judge for measure in chosen if measure.judge}, quick=quick)
+    accuracies = judge_accuracies({measure.judge for measure in chosen if measure.judge})
     rows = []
     for measure in chosen:
         rows.append(_measured(measure, bench, quick=quick, accuracies=accuracies))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from nextgpt_core.prompt import Template, Words
 from nextgpt_core.train.nano import films, pictures, sounds
 from nextgpt_core.train.nano.batched import BatchedModel, Conversation, Reply, numbered
 from nextgpt_core.train.nano.films import FilmScene
+from nextgpt_core.train.nano.judging import load_judge
 from nextgpt_core.train.nano.mosit import RenderedScenes, heldout_routing_cases
 from nextgpt_core.train.nano.naming import Names, motion_names, sound_names, thing_names
 from nextgpt_core.train.nano.photos import PHOTOS
@@ -54,12 +55,6 @@ class Outcome:
     interval: tuple[float, float]
     cases: int
     details: dict[str, Any] = field(default_factory=dict)
-
-
-class Judge(Protocol):
-    """An independent classifier of made media."""
-
-    def name(self, contents: Any) -> list[Any]: ...
 
 
 @dataclass
@@ -215,10 +210,8 @@ def _question(rng: np.random.Generator, modality: str, scene: Any) -> list[Messa
 
 def pictures_made(bench: Bench, cases: int) -> Outcome:
     """Plain wishes for things, in held-out phrasings; the judge must see the thing in what is made."""
-    from nextgpt_core.train.nano.picture_judge import PictureJudge  # judges are files that may not be there
-
     rng = bench.rng(5)
-    judge = PictureJudge.from_file()
+    judge = load_judge("image")
     chosen = [things()[i] for i in _spread(cases, len(things()), rng)]
     wishes = [(thing.name, thing.singular) for thing in chosen]
     made = _wished(bench, "image", wishes, rng)
@@ -230,10 +223,8 @@ def pictures_made(bench: Bench, cases: int) -> Outcome:
 
 def sounds_made(bench: Bench, cases: int) -> Outcome:
     """Plain wishes for kinds of sound."""
-    from nextgpt_core.train.nano.audio_judge import AudioJudge
-
     rng = bench.rng(6)
-    judge = AudioJudge.from_file()
+    judge = load_judge("audio")
     wishes = [(SOUNDS[i].name, SOUNDS[i].name) for i in _spread(cases, len(SOUNDS), rng)]
     made = _wished(bench, "audio", wishes, rng)
     judged = [judge.name(content.resampled(16_000).samples)[0] if content is not None else "nothing" for content in made]
@@ -244,10 +235,8 @@ def sounds_made(bench: Bench, cases: int) -> Outcome:
 
 def films_made(bench: Bench, cases: int) -> Outcome:
     """Wishes for unseen pairs of thing and motion; the judge must see both."""
-    from nextgpt_core.train.nano.film_judge import FilmJudge
-
     rng = bench.rng(7)
-    judge = FilmJudge.from_file()
+    judge = load_judge("video")
     scenes = [films.sample_film(rng, held_out=True, plain=1.0, jitter=0.0) for _ in range(cases)]
     made = _wished(bench, "video", [(films.caption(scene), films.caption(scene)) for scene in scenes], rng)
     judged = [judge.name(content.frames[None])[0] if content is not None else ("nothing", "nothing") for content in made]
