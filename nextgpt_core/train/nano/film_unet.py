@@ -33,9 +33,9 @@ EXPORT = Path("checkpoints/nano/decoders/video")
 LATENTS = CACHE / "nano" / "film_latents.safetensors"
 SETTINGS: dict[str, Any] = {"pixels": codec.PIXELS, "patch": codec.PATCH, "frames": FRAMES, "fps": 8, "steps": 20, "guidance": 2.5}
 REPERTOIRE = (
-    "dog", "cat", "horse", "cow", "pig", "rabbit", "elephant", "lion", "bear", "monkey", "penguin", "bird", "duck", "frog", "turtle", "fish",
-    "whale", "shark", "butterfly", "bee", "snake", "dinosaur", "unicorn", "dragon", "tree", "rose", "sunflower", "apple", "banana",
-    "strawberry", "pizza", "hamburger", "donut", "car", "bus", "train", "airplane", "rocket", "sailboat", "bicycle", "house", "sun", "moon",
+    "dog", "cat", "horse", "cow", "pig", "rabbit", "elephant", "lion", "bear", "monkey", "penguin", "bird", "duck", "frog", "turtle",
+    "fish", "whale", "shark", "butterfly", "bee", "snake", "dinosaur", "unicorn", "dragon", "tree", "rose", "sunflower", "apple",
+    "banana", "strawberry", "pizza", "hamburger", "donut", "car", "bus", "train", "airplane", "rocket", "sailboat", "bicycle", "house", "sun", "moon",
     "star", "heart", "balloon", "robot", "ghost", "guitar", "umbrella", "snowman", "key",
 )  # fmt: skip
 _DROP = 0.1  # share of unconditional samples, for guidance

@@ -47,7 +47,7 @@ class VideoJudge:
 
 
 def train_video_judge(path: Path = WEIGHTS, *, tests: int = 400) -> float:
-    """Draw the references, make the space, write the judge; returns its accuracy (thing and motion) on films with jitter it has not seen."""
+    """Draw the references, make the space, write the judge; returns its accuracy (thing and motion) on freshly drawn films."""
     films, labels = references()
     mean = films.mean(0)
     torch.manual_seed(0)
