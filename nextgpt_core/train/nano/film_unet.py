@@ -35,8 +35,8 @@ SETTINGS: dict[str, Any] = {"pixels": codec.PIXELS, "patch": codec.PATCH, "frame
 REPERTOIRE = (
     "dog", "cat", "horse", "cow", "pig", "rabbit", "elephant", "lion", "bear", "monkey", "penguin", "bird", "duck", "frog", "turtle",
     "fish", "whale", "shark", "butterfly", "bee", "snake", "dinosaur", "unicorn", "dragon", "tree", "rose", "sunflower", "apple",
-    "banana", "strawberry", "pizza", "hamburger", "donut", "car", "bus", "train", "airplane", "rocket", "sailboat", "bicycle", "house", "sun", "moon",
-    "star", "heart", "balloon", "robot", "ghost", "guitar", "umbrella", "snowman", "key",
+    "banana", "strawberry", "pizza", "hamburger", "donut", "car", "bus", "train", "airplane", "rocket", "sailboat", "bicycle", "house",
+    "sun", "moon", "star", "heart", "balloon", "robot", "ghost", "guitar", "umbrella", "snowman", "key",
 )  # fmt: skip
 _DROP = 0.1  # share of unconditional samples, for guidance
 _CONDITION_NOISE = 0.1
