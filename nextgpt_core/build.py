@@ -15,6 +15,7 @@ from nextgpt_core.llm import PRECISIONS, LanguageModel, load_language_model
 from nextgpt_core.model import NextGPT
 from nextgpt_core.projections import INPUT_KINDS, InputProjection, OutputProjection
 from nextgpt_core.prompt import TEMPLATES, Template
+from nextgpt_core.quantised import quantise_linears
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,12 @@ def build(preset: Preset, *, device: str = "cpu", decoders: Collection[str] | No
     """
     model = build_trainable(preset, device=device)
     model.load_trained(preset.folder)
-    if preset.llm.precision not in ("8bit", "4bit"):
+    eight_bit_here = preset.llm.precision == "8bit" and device == "cpu"
+    if eight_bit_here or preset.llm.precision not in ("8bit", "4bit"):
         model.llm.merge_lora()
+    if eight_bit_here:
+        quantise_linears(model.llm.network)
+        model.llm.float()
     model.encoder = build_encoder(preset)
     for modality, output in preset.outputs.items():
         if decoders is None or modality in decoders:

@@ -17,7 +17,7 @@ from transformers import BitsAndBytesConfig, DynamicCache, LlamaConfig, LlamaFor
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from nextgpt_core.checkpoints import refuse_mismatch
-from nextgpt_core.errors import CheckpointMissing
+from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
 from nextgpt_core.packed import read_packed
 from nextgpt_core.tokenizer import Tokenizer, load_tokenizer
 
@@ -158,14 +158,16 @@ def _load_pretrained(folder: Path, *, precision: str, device: str) -> tuple[Llam
     if not (folder / "config.json").is_file():
         raise CheckpointMissing(f"{folder} holds no language model; run `python3 launch.py fetch` for this preset.")
     quantization = None
-    if precision == "8bit":
+    if precision == "8bit" and device != "cpu":  # on the CPU `build` quantises after the adapter is merged
         quantization = BitsAndBytesConfig(load_in_8bit=True)
     elif precision == "4bit":
         quantization = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float16)
-    dtype = torch.float16 if quantization else getattr(torch, precision)
-    model = LlamaForCausalLM.from_pretrained(
-        folder, dtype=dtype, quantization_config=quantization, device_map=device, local_files_only=True
+    dtype = torch.float16 if precision in ("8bit", "4bit") else getattr(torch, precision)
+    model, info = LlamaForCausalLM.from_pretrained(
+        folder, dtype=dtype, quantization_config=quantization, device_map=device, local_files_only=True, output_loading_info=True
     )
+    if wrong := sorted({*info["missing_keys"], *info["unexpected_keys"]}):  # the library would only warn, and draw what is missing
+        raise CheckpointMismatch(f"{folder}: {', '.join(wrong[:8])} do not match the model; fetch or copy it again.")
     return model.model, model.lm_head.weight.data
 
 
