@@ -11,7 +11,7 @@ from nextgpt_core.train.nano import film_autoencoder, film_unet, films, pictures
 from nextgpt_core.train.nano.denoiser import LatentSet
 from nextgpt_core.train.nano.films import FRAMES, MOTIONS, FilmScene, caption, is_held_out, render, sample_film
 from nextgpt_core.train.nano.pictures import PictureScene
-from nextgpt_core.train.nano.video_judge import VideoJudge, seen
+from nextgpt_core.train.nano.film_judge import FilmJudge, seen
 from nextgpt_core.train.nano.world import Thing
 
 APPLE = Thing("apple", "apples", "an", (), "food", ("1f34e",))
@@ -103,11 +103,11 @@ def test_the_loss_reaches_every_part_of_the_network() -> None:
 
 def test_the_judge_names_the_nearest_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     motions = list(MOTIONS)
-    monkeypatch.setattr("nextgpt_core.train.nano.video_judge.things", lambda: (APPLE,))
+    monkeypatch.setattr("nextgpt_core.train.nano.film_judge.things", lambda: (APPLE,))
     films_seen = torch.from_numpy(np.stack([seen(_film(motion)) for motion in motions]))
     labels = torch.tensor([(0, index) for index in range(len(motions))])
     numbers = films_seen.shape[1]
-    judge = VideoJudge(basis=torch.eye(numbers)[:, ::7], mean=torch.zeros(numbers), references=films_seen[:, ::7], labels=labels)
+    judge = FilmJudge(basis=torch.eye(numbers)[:, ::7], mean=torch.zeros(numbers), references=films_seen[:, ::7], labels=labels)
     asked = np.stack([_film(motion, background="yellow") for motion in motions])
     assert [motion for _, motion in judge.name(asked)] == motions
 

@@ -26,7 +26,7 @@ _WIDTH = 256  # of the space
 _MIRRORED = {"moving to the left": "moving to the right", "moving to the right": "moving to the left"}
 
 
-class VideoJudge:
+class FilmJudge:
     """Names the thing and the motion of a film."""
 
     def __init__(self, *, basis: Tensor, mean: Tensor, references: Tensor, labels: Tensor) -> None:
@@ -35,7 +35,7 @@ class VideoJudge:
         self.names, self.motions = [thing.name for thing in things()], list(MOTIONS)
 
     @classmethod
-    def from_file(cls, path: Path = WEIGHTS) -> "VideoJudge":
+    def from_file(cls, path: Path = WEIGHTS) -> "FilmJudge":
         """Raises CheckpointMissing where the judge has not been made."""
         return cls(**read_tensors(path))
 
@@ -46,7 +46,7 @@ class VideoJudge:
         return [(self.names[thing], self.motions[motion]) for thing, motion in self.labels[nearest].tolist()]
 
 
-def train_video_judge(path: Path = WEIGHTS, *, tests: int = 400) -> float:
+def train_film_judge(path: Path = WEIGHTS, *, tests: int = 400) -> float:
     """Draw the references, make the space, write the judge; returns its accuracy (thing and motion) on freshly drawn films."""
     films, labels = references()
     mean = films.mean(0)
@@ -55,12 +55,12 @@ def train_video_judge(path: Path = WEIGHTS, *, tests: int = 400) -> float:
     save_tensors({"basis": basis, "mean": mean, "references": (films - mean) @ basis}, path, dtype=torch.float16)
     tensors = read_tensors(path)
     save_tensors({**tensors, "labels": labels}, path)
-    accuracy = judge_accuracy(VideoJudge.from_file(path), tests=tests)
+    accuracy = judge_accuracy(FilmJudge.from_file(path), tests=tests)
     log.info("judge of films: %d references, accuracy %.3f", len(films), accuracy)
     return accuracy
 
 
-def judge_accuracy(judge: VideoJudge, *, tests: int = 400, seed: int = 99) -> float:
+def judge_accuracy(judge: FilmJudge, *, tests: int = 400, seed: int = 99) -> float:
     """On freshly drawn films: things and motions at random, with the jitter of training films, plain and coloured backgrounds."""
     rng = np.random.default_rng(seed)
     scenes = [sample_film(rng, held_out=bool(rng.random() < 0.1), plain=1.0) for _ in range(tests)]
