@@ -9,9 +9,9 @@ from PIL import Image
 
 from nextgpt_core.train.nano import film_autoencoder, film_unet, films, pictures
 from nextgpt_core.train.nano.denoiser import LatentSet
+from nextgpt_core.train.nano.film_judge import FilmJudge, seen
 from nextgpt_core.train.nano.films import FRAMES, MOTIONS, FilmScene, caption, is_held_out, render, sample_film
 from nextgpt_core.train.nano.pictures import PictureScene
-from nextgpt_core.train.nano.film_judge import FilmJudge, seen
 from nextgpt_core.train.nano.world import Thing
 
 APPLE = Thing("apple", "apples", "an", (), "food", ("1f34e",))
