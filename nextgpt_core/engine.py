@@ -57,12 +57,21 @@ class Engine:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, preset: str | Path | Preset = "nano", *, device: str = "cpu") -> "Engine":
-        """An engine with everything that a preset names. Raises ConfigError or CheckpointError."""
+    def load(cls, preset: str | Path | Preset = "nano", *, device: str | None = None) -> "Engine":
+        """An engine with everything that a preset names, on the GPU where there is one (each part where the memory plan puts it).
+
+        Raises ConfigError, CheckpointError, or OutOfMemory where the plan says that the GPU is too small.
+        """
         from nextgpt_core.build import build, build_template  # imports every kind of part there is
 
         found = preset if isinstance(preset, Preset) else load_preset(preset)
-        model = build(found, device=device)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        model = build(found)
+        if device.startswith("cuda"):
+            from nextgpt_core.memory import GIB, plan
+            from nextgpt_core.placement import free_bytes, place
+
+            place(model, plan(found, free_bytes(device) / GIB), device)
         return cls(model, build_template(found, model), context=found.llm.context)
 
     def turn(
