@@ -40,12 +40,7 @@ def make_page(load: Callable[[], TurnMaker], settings: Settings, *, name: str, s
     library = Library(store, max_conversations=settings.max_conversations)
     start_sweeping(FileStore(data, keep_hours=settings.keep_hours), library)
     with gr.Blocks(title="NExT-GPT Chat", fill_height=True, fill_width=True, analytics_enabled=False) as page:
-        renderer = Renderer(
-            store,
-            html_props=gr.HTML(render=False, apply_default_css=False).get_config(),
-            video_props=gr.Video(render=False, loop=True, autoplay=True).get_config(),
-        )
-        actions = Actions(settings, store, library, desk, loader, renderer)
+        actions = Actions(settings, store, library, desk, loader, Renderer(store))
         parts = lay_out(settings, seed)
         wire(page, actions, parts)
     page.queue(default_concurrency_limit=64)

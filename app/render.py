@@ -1,9 +1,17 @@
-"""A conversation as Gradio's Chatbot shows it: exactly two messages per turn, media by path, finished turns rendered once."""
+"""A conversation as Gradio's Chatbot shows it: exactly two messages per turn, media by address, finished turns rendered once.
+
+An update of a streaming answer must not cost more in a long conversation. So finished turns are kept as Gradio's own Message objects,
+which it does not validate again, and a medium carries its address: left to Gradio, every path would be checked at every update.
+"""
 
 import mimetypes
 import time
 from html import escape
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+from gradio.components.chatbot import Message
 
 from app.conversation import Answer, Conversation, Piece, Turn
 from app.files import FileStore, StoredFile
@@ -14,22 +22,20 @@ from app.routing_view import routing_panel
 Content = dict[str, Any]
 # The settings that a person sees under a medium, where they are known.
 SHOWN_SETTINGS = ("steps", "guidance")
+HTML_PROPS: dict[str, Any] = {"html_template": "${value}", "css_template": "", "apply_default_css": False, "props": {}}
 
 
 class Renderer:
     """Turns -> messages. `render` is cheap for finished turns, however many there are."""
 
-    def __init__(self, store: FileStore, *, html_props: dict[str, Any], video_props: dict[str, Any]) -> None:
-        """The two `…_props` are the configurations of a gr.HTML and a gr.Video: the Chatbot wants them with each component."""
+    def __init__(self, store: FileStore) -> None:
         self._store = store
-        self._html_props = html_props
-        self._video_props = video_props
 
     def render(
         self, conversation: Conversation, language: str, job: Job | None = None, *, ahead: int = 0, loading: bool = False
-    ) -> list[dict]:
+    ) -> list[Message]:
         """Two messages per turn: the person's and the answer's. `job` is the one that makes the last answer, if any."""
-        messages: list[dict] = []
+        messages: list[Message] = []
         for number, turn in enumerate(conversation.turns):
             if turn.answer.finished:
                 key = (language, number, turn.shown)
@@ -40,12 +46,12 @@ class Renderer:
                 messages += self._turn(turn, number, language, waiting=self._waiting(job, language, ahead, loading))
         return messages
 
-    def _turn(self, turn: Turn, number: int, language: str, waiting: str = "") -> list[dict]:
+    def _turn(self, turn: Turn, number: int, language: str, waiting: str = "") -> list[Message]:
         asked: list[Any] = [self._file(file, language) for file in turn.files]
         asked += [text(turn.text)] if turn.text else []
         return [
-            {"role": "user", "content": asked or [text(" ")]},
-            {"role": "assistant", "content": self._answer(turn, number, language, waiting)},
+            Message.model_validate({"role": "user", "content": asked or [text(" ")]}),
+            Message.model_validate({"role": "assistant", "content": self._answer(turn, number, language, waiting)}),
         ]
 
     def _answer(self, turn: Turn, number: int, language: str, waiting: str) -> list[Content]:
@@ -79,7 +85,7 @@ class Renderer:
         if file.info.get("seed") is not None:
             facts.append(f"{say('seed', language)} {file.info['seed']}")
         facts += [f"{say(name, language)} {file.info[name]:g}" for name in SHOWN_SETTINGS if isinstance(file.info.get(name), int | float)]
-        url = f"/gradio_api/file={self._store.path(file)}"
+        url = address(self._store.path(file))
         below = (
             f'<div class="nx-below"><span>{escape(" · ".join(facts))}</span>'
             f'<button type="button" data-nx="another:{reference}">{say("another", language)}</button>'
@@ -97,16 +103,15 @@ class Renderer:
             mime = mime if mime.startswith("image/") else "image/png"
         elif not mime.startswith(file.modality):  # .webm may be a sound
             mime = f"{file.modality}/{path.suffix[1:]}"
-        value = {"path": str(path), "mime_type": mime, "orig_name": path.name, "meta": {"_type": "gradio.FileData"}}
-        if mime.startswith("video/"):
-            return {"type": "component", "component": "video", "value": value, "constructor_args": {}, "props": self._video_props}
-        return {"type": "file", "file": value, "alt_text": file.label or noun(file.modality, language)}
+        value = {"path": str(path), "url": address(path), "mime_type": mime, "orig_name": path.name}
+        kind = mime.partition("/")[0]
+        return component(kind, value, {"loop": True, "autoplay": True} if kind == "video" else {})
 
     def _notice(self, sentence: str, kind: str = "quiet") -> Content:
         return self._html(f'<p class="nx-notice {kind}">{escape(sentence)}</p>')
 
     def _html(self, value: str) -> Content:
-        return {"type": "component", "component": "html", "value": value, "constructor_args": {}, "props": self._html_props}
+        return component("html", value, HTML_PROPS)
 
     def _waiting(self, job: Job | None, language: str, ahead: int, loading: bool) -> str:
         if loading:
@@ -114,6 +119,16 @@ class Renderer:
         if ahead:
             return say("ahead", language, count=ahead)
         return say("thinking" if job is not None and job.answer.status == "running" else "waiting", language)
+
+
+def component(kind: str, value: Any, props: dict[str, Any]) -> Content:
+    """One of Gradio's components inside a message; `props` are those of its settings that differ from what the browser assumes."""
+    return {"type": "component", "component": kind, "value": value, "constructor_args": {}, "props": props}
+
+
+def address(path: Path) -> str:
+    """Where the page's server serves a file of the store."""
+    return f"/gradio_api/file={quote(str(path))}"
 
 
 def text(value: str) -> Content:

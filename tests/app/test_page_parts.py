@@ -269,29 +269,30 @@ def test_a_model_that_cannot_be_loaded_says_why(store: FileStore) -> None:
 
 @pytest.fixture()
 def renderer(store: FileStore) -> Renderer:
-    return Renderer(store, html_props={}, video_props={})
+    return Renderer(store)
 
 
 def test_two_messages_per_turn_with_media_by_path(renderer: Renderer, desk: Desk, store: FileStore) -> None:
     job = wait(ask(desk, "a picture, a sound and a film"))
     messages = renderer.render(job.conversation, "en")
-    assert [message["role"] for message in messages] == ["user", "assistant"]
-    content = messages[1]["content"]
-    files = [part.get("file") or part.get("value") for part in content if part["type"] == "file" or part.get("component") == "video"]
+    assert [message.role for message in messages] == ["user", "assistant"]
+    content = [part.model_dump() for part in messages[1].content]
+    files = [part["value"] for part in content if part.get("component") in ("image", "audio", "video")]
     assert [file["mime_type"].split("/")[0] for file in files] == ["image", "audio", "video"]
+    assert all(file["url"].startswith("/gradio_api/file=/") for file in files)
     assert all(Path(file["path"]).is_file() for file in files)
     assert renderer.render(job.conversation, "en")[1] is messages[1]
     for file in job.conversation.files():
         store.delete(file)
     job.conversation.turns[0].rendered = None
-    assert "This picture was deleted" in json.dumps(renderer.render(job.conversation, "en"))
+    assert "This picture was deleted" in str(renderer.render(job.conversation, "en"))
 
 
 def test_words_of_the_model_and_labels_of_files_are_escaped_in_our_own_html(renderer: Renderer) -> None:
     conversation = Conversation(turns=[Turn("x")])
     answer = conversation.turns[0].answer
     answer.status, answer.error = "failed", "<script>alert(1)</script>"
-    assert "&lt;script&gt;" in json.dumps(renderer.render(conversation, "en"))
+    assert "&lt;script&gt;" in str(renderer.render(conversation, "en"))
     answer.seconds = {"<i>": 1.0}
     assert "<i>" not in routing_panel(conversation.turns[0], "en").replace('<i style="', "")
 
