@@ -48,36 +48,43 @@ class NanoVideoTower(nn.Module):
 
 
 class FilmHeads(nn.Module):
-    """The trained part, small beside the frozen trunk: three tokens from the trunk's features, the frame stack and a few colours."""
+    """The trained part, small beside the frozen trunk: three tokens from the trunk's features, the thing's path and a few colours."""
 
     def __init__(self) -> None:
         super().__init__()
         self.thing = nn.Sequential(nn.LayerNorm(FEATURES), nn.Linear(FEATURES, 768), nn.GELU(), nn.Dropout(0.2), nn.Linear(768, WIDTH))
-        self.frame = nn.Sequential(  # each frame by itself: 32 x 32 pixels and where they are -> a 4 x 4 grid
-            nn.Conv2d(5, 24, 5, stride=2, padding=2), nn.ReLU(),
-            nn.Conv2d(24, 48, 3, stride=2, padding=1), nn.ReLU(),
-            nn.Conv2d(48, 48, 3, stride=2, padding=1), nn.ReLU(),
-        )  # fmt: skip
-        self.place = nn.Linear(48 * 16, 96)
-        self.time = nn.Sequential(nn.Flatten(), nn.LayerNorm(96 * FRAMES), nn.Linear(96 * FRAMES, 256), nn.GELU(), nn.Dropout(0.2))
+        self.path = nn.Sequential(nn.Linear(PATH * FRAMES, 256), nn.GELU(), nn.Dropout(0.1), nn.Linear(256, 256), nn.GELU())
         self.motion = nn.Linear(256, WIDTH)
-        self.look = nn.Sequential(nn.Linear(FEATURES // 4 + 256 + LOOK, 256), nn.GELU(), nn.Linear(256, WIDTH))
-        self.narrow = nn.Sequential(nn.LayerNorm(FEATURES), nn.Linear(FEATURES, FEATURES // 4))
-        ramp = torch.linspace(-1, 1, STACK_PIXELS)
-        self.register_buffer("where", torch.stack(torch.meshgrid(ramp, ramp, indexing="ij")), persistent=False)
+        self.narrow = nn.Sequential(nn.LayerNorm(FEATURES), nn.Linear(FEATURES, 128))
+        self.look = nn.Sequential(nn.Linear(128 + 256 + LOOK, 256), nn.GELU(), nn.Linear(256, WIDTH))
 
     def forward(self, features: Tensor, stack: Tensor, look: Tensor) -> Tensor:
         """features [b, FEATURES], stack [b, FRAMES, 3, 32, 32] (-1..1), look [b, LOOK] -> [b, 3, 384]."""
-        films, frames = stack.shape[:2]
-        where: Tensor = self.where  # type: ignore[assignment]
-        placed = torch.cat([stack.flatten(0, 1), where.expand(films * frames, -1, -1, -1)], 1)
-        times = self.time(self.place(self.frame(placed).flatten(1)).view(films, frames, -1))
-        seen = torch.cat([self.narrow(features), times, look], 1)
-        tokens = torch.stack([self.thing(features), self.motion(times), self.look(seen)], 1)
+        moved = self.path(path_of(stack, look[:, :3]).flatten(1))
+        seen = torch.cat([self.narrow(features), moved, look], 1)
+        tokens = torch.stack([self.thing(features), self.motion(moved), self.look(seen)], 1)
         return F.layer_norm(tokens, [WIDTH])
 
 
+PATH = 9  # numbers per frame in a path
 LOOK = 9  # numbers in `look`: background, mean colour of the thing (RGB, -1..1), its share of the frame: first, middle, last
+
+
+def path_of(stack: Tensor, ground: Tensor) -> Tensor:
+    """Frames [b, T, 3, s, s] and the background's colour [b, 3] -> [b, T, PATH]: where the thing is (x, y), how large, how it is spread
+    (xx, yy, xy), how clear, and how much changed since the frame before, inside the thing and at all."""
+    distance = (stack - ground[:, None, :, None, None]).abs().amax(2)  # [b, T, s, s]
+    mask = ((distance - 0.12) / 0.3).clamp(0, 1)
+    ramp = torch.linspace(-1, 1, stack.shape[-1])
+    weight = mask / (mask.sum((2, 3), keepdim=True) + 1e-3)
+    x, y = (weight * ramp).sum((2, 3)), (weight * ramp[:, None]).sum((2, 3))
+    dx, dy = ramp - x[..., None, None], ramp[:, None] - y[..., None, None]
+    spread = [(weight * a * b).sum((2, 3)) for a, b in ((dx, dx), (dy, dy), (dx, dy))]
+    change = (stack - stack.roll(1, 1)).abs().mean(2)
+    changed = [(weight * change).sum((2, 3)), change.mean((2, 3))]
+    size, clear = mask.mean((2, 3)).sqrt(), (weight * distance).sum((2, 3))
+    scales = (2.0, 2.0, 3.0, 8.0, 8.0, 16.0, 1.5, 3.0, 6.0)  # to about unit size each
+    return torch.stack([number * scale for number, scale in zip((x, y, size, *spread, clear, *changed), scales)], -1)
 
 
 def film_inputs(frames: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
