@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from nextgpt_core.checkpoints import load_strict, save_tensors
 from nextgpt_core.mel import LogMel
+from nextgpt_core.train.nano.muon import Muon
 from nextgpt_core.train.nano.session import Session, learning_rate
 from nextgpt_core.train.nano.sound_data import sound_set
 from nextgpt_core.train.nano.sounds import SOUNDS
@@ -28,19 +29,19 @@ class AudioJudge(nn.Module):
         super().__init__()
         self.mel = LogMel(rate=16_000, fft=512, hop=200, bins=48, low=20, high=7600, floor=1e-5)
         self.layers = nn.Sequential(
-            _separable(1, 48, stride=2),
-            _separable(48, 96, stride=2),
-            _separable(96, 160, stride=2),
-            _separable(160, 256, stride=2),
-            _separable(256, 320),
+            _filter(1, 32, size=5),
+            _filter(32, 64),
+            _filter(64, 96),
+            _filter(96, 160),
+            _filter(160, 192, stride=1),
         )
-        self.head = nn.Linear(2 * 320, kinds)
+        self.head = nn.Linear(2 * 3 * 192, kinds)  # mean and maximum over time of the 3 rows of frequency that are left
 
     def forward(self, samples: Tensor) -> Tensor:
         mel = self.mel(samples)
         top = mel.amax((1, 2), keepdim=True).clamp_min(-8)  # silence stays low
         heard = (mel - top).clamp_min(-6) / 2 + 1.5
-        found = self.layers(heard[:, None].contiguous(memory_format=torch.channels_last)).flatten(2)
+        found = self.layers(heard[:, None].contiguous(memory_format=torch.channels_last)).permute(0, 1, 3, 2).flatten(1, 2)
         return self.head(torch.cat([found.mean(2), found.amax(2)], dim=1))
 
     @classmethod
@@ -64,7 +65,7 @@ def train_audio_judge(*, cpu_minutes: float = 4, batch: int = 48, peak: float = 
     order = [kind.name for kind in SOUNDS]
     kinds = torch.tensor([order.index(scene.kind) for scene in scenes])
     judge = AudioJudge().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(judge.parameters(), lr=peak, weight_decay=0.02)
+    optimizer = Muon(judge, lr=peak, weight_decay=0.02, adam=("head", "layers.0"))
     session = Session(run, cpu_seconds=cpu_minutes * 60, state={"judge": judge, "optimizer": optimizer})
     for step in session.steps():
         for group in optimizer.param_groups:
@@ -92,16 +93,7 @@ def judge_accuracy(judge: AudioJudge) -> float:
     return float(np.mean([name == scene.kind for name, scene in zip(named, scenes)]))
 
 
-def _separable(inputs: int, outputs: int, *, stride: int = 1) -> nn.Module:
-    """Mix channels, then filter each one: not the encoder's blocks."""
+def _filter(inputs: int, outputs: int, *, size: int = 3, stride: int = 2) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(outputs, outputs, 5, stride=stride, padding=2, groups=outputs, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(outputs, outputs, 1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
+        nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
     )
