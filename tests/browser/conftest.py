@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+PATIENCE = float(os.environ.get("NEXTGPT_TEST_PATIENCE", "1"))  # how much slower than a free machine this one may be
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -46,10 +47,10 @@ def start_server(tmp: Path, *arguments: str, **environment: str) -> tuple[subpro
     command = [sys.executable, "-m", "tests.browser.serve_fake", "--port", str(port), *arguments]
     process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=(tmp / "server.log").open("w"), stderr=subprocess.STDOUT)
     address = f"http://127.0.0.1:{port}/"
-    end = time.monotonic() + 240  # seconds on a free machine; tests may share theirs
+    end = time.monotonic() + 120 * PATIENCE
     while process.poll() is None and time.monotonic() < end:
         try:
-            urllib.request.urlopen(address, timeout=20).close()
+            urllib.request.urlopen(address, timeout=20 * PATIENCE).close()
             return process, address
         except OSError:
             time.sleep(0.25)
@@ -72,7 +73,7 @@ def open_page(chromium: Any, address: str) -> Iterator[Callable[..., Any]]:
 
     def open_one(*, at: str = address, **options: Any) -> Any:
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, "locale": "en-US", **options})
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(30_000 * PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import ROOT, ready
+from tests.browser.conftest import PATIENCE, ROOT, ready
 
 pytestmark = pytest.mark.browser
 EXAMPLES = ROOT / "assets" / "examples"
@@ -69,7 +69,7 @@ def test_first_reaction_is_quick(open_page: Callable) -> None:
         }"""
     )
     print(f"first visible reaction {milliseconds:.0f} ms")
-    assert milliseconds < 1000  # 200 ms on an idle machine; tests share theirs
+    assert milliseconds < 1000 * PATIENCE  # 200 ms on a free machine
 
 
 def test_stop_keeps_what_is_there(open_page: Callable) -> None:
@@ -77,7 +77,7 @@ def test_stop_keeps_what_is_there(open_page: Callable) -> None:
     send(page, "a long story")
     page.wait_for_selector("#nx-chat .bot-row:has-text('long long')")
     page.click("#nx-box .stop-button")
-    page.wait_for_selector(".nx-notice:has-text('Stopped.')", timeout=3000)
+    page.wait_for_selector(".nx-notice:has-text('Stopped.')")
     assert "long long" in last_answer(page)
     send(page, "hello")
     page.wait_for_selector("#nx-chat .bot-row >> nth=1 >> text=Here you are.")
@@ -358,6 +358,6 @@ def test_a_person_waits_in_line_and_others_stay_responsive(open_page: Callable) 
     start = time.monotonic()
     send(second, "hello")
     second.wait_for_selector("text=1 ahead of you")
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 3 * PATIENCE
     first.click("#nx-box .stop-button")
     second.wait_for_selector("text=Here you are.")
