@@ -96,9 +96,10 @@ def build_encoder(preset: Preset) -> Encoder:
     encoder: Encoder = ENCODERS[preset.encoder.kind](preset.file(preset.encoder.path))
     _agree(preset, "encoder.width", preset.encoder.width, encoder.width)
     for modality, count in preset.encoder.tokens.items():
-        if modality not in encoder.modalities:
-            raise ConfigError(f"{preset.name}: encoder '{preset.encoder.kind}' does not read {modality}; remove it from encoder.tokens.")
-        _agree(preset, f"encoder.tokens.{modality}", count, encoder.tokens(modality))
+        if modality in encoder.modalities:
+            _agree(preset, f"encoder.tokens.{modality}", count, encoder.tokens(modality))
+        else:
+            log.warning("%s: the encoder '%s' does not read %s", preset.name, preset.encoder.kind, modality)
     return encoder
 
 

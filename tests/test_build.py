@@ -119,7 +119,6 @@ def test_no_trained_part_may_be_missing_or_partial(folder, name):
         (("encoder", "kind"), "magic", "encoder.kind is 'magic'"),
         (("encoder", "width"), 7, None),
         (("encoder", "tokens"), {"image": 3}, "encoder.tokens.image is 3"),
-        (("encoder", "tokens"), {"video": 2}, "does not read video"),
         (("outputs", "image", "decoder"), "zeroscop", "known are audioldm"),
         (("outputs", "image", "condition_shape"), [1, 33], None),
     ],

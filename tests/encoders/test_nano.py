@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from nextgpt_core.checkpoints import save_tensors
 from nextgpt_core.config import load_preset
 from nextgpt_core.encoders.nano import TOWERS, NanoEncoder
-from nextgpt_core.errors import CheckpointMissing
+from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
 from nextgpt_core.modalities import AudioClip, VideoClip
 
 CONTENT = {
@@ -26,6 +27,12 @@ def test_towers_give_what_the_preset_says():
         assert vectors.isfinite().all()
 
 
-def test_every_tower_must_be_there(tmp_path):
-    with pytest.raises(CheckpointMissing, match=r"image\.safetensors"):
+def test_a_missing_tower_is_told_and_no_tower_refused(tmp_path, caplog):
+    with pytest.raises(CheckpointMissing, match="holds no encoder"):
+        NanoEncoder.from_folder(tmp_path)
+    save_tensors(TOWERS["audio"]().state_dict(), tmp_path / "audio.safetensors")
+    assert NanoEncoder.from_folder(tmp_path).modalities == ("audio",)
+    assert "no image will be understood" in caplog.text
+    save_tensors({"wrong": torch.zeros(1)}, tmp_path / "image.safetensors")
+    with pytest.raises(CheckpointMismatch):
         NanoEncoder.from_folder(tmp_path)
