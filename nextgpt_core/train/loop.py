@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nextgpt_core.model import TRAINED_FILES, NextGPT
+from nextgpt_core.model import NextGPT
 from nextgpt_core.train.data import IGNORED, Batch, Group
 from nextgpt_core.train.losses import alignment_loss, next_token_loss
 from nextgpt_core.train.stages import Stage
@@ -55,7 +55,7 @@ def train(
     `losses_of` gives the losses of a step (`batch_losses`, most of the time) and must depend on the step and the weights alone, so that a
     resumed run equals an uninterrupted one. `folder` gets state.pt (every `save_every` CPU seconds; `on_save` follows) and log.csv.
     """
-    parts = {part: list(model.trained_state(part).values()) for part in TRAINED_FILES}
+    parts = {part: list(model.trained_state(part).values()) for part in stage.rates}
     learning = parameters_of(model, stage)
     optimizer = torch.optim.AdamW(
         [{"params": learning[part], "lr": rate, "peak": rate} for part, rate in stage.rates.items()], betas=(0.9, 0.95), weight_decay=0.001

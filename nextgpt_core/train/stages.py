@@ -17,6 +17,7 @@ class Stage:
     noise: float = 0.0  # deviation of what is added to encoder features (elements have unit variance)
     warmup: float = 0.05  # share of the stage in which the rates rise
     clip: float = 1.0
+    seed: int = 0  # of the dataset
     stand_ins: bool = False  # word embeddings take the place of projected media
     frozen_layers: int = 0  # the language model's lowest layers that do not learn (see split.py); their states are computed once
 
@@ -26,19 +27,35 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        # Instruction tuning of the upper layers: dialogues in which the user sends only text, then all dialogues.
-        Stage(name="wishes", dataset="wishes", rates={"lora": 1e-3, "output_projections": 5e-4, "tokens": 2e-3}, alignment=0.05, frozen_layers=18),
+        # Instruction tuning of the upper layers, first on dialogues in which the user sends only text, then on all.
+        Stage(
+            name="wishes",
+            dataset="wishes",
+            rates={"lora": 1e-3, "output_projections": 5e-4, "tokens": 2e-3},
+            alignment=0.1,
+            frozen_layers=18,
+        ),
         Stage(
             name="instruction",
             dataset="mosit",
             rates={"lora": 1e-3, "output_projections": 5e-4, "tokens": 1e-3},
-            alignment=0.05,
+            alignment=0.1,
             noise=0.5,
             stand_ins=True,
             frozen_layers=18,
         ),
         # Encoder side: the model, frozen again, names what the projected features show.
-        Stage(name="encoder", dataset="captions", rates={"input_projection": 1e-3}, noise=0.15),
+        Stage(name="encoder", dataset="captions", rates={"input_projection": 3e-4}, noise=0.15),
+        # Instruction tuning again, now on what the encoders really give.
+        Stage(
+            name="media",
+            dataset="mosit",
+            rates={"lora": 7e-4, "output_projections": 5e-4, "tokens": 5e-4},
+            alignment=0.1,
+            noise=0.15,
+            frozen_layers=18,
+            seed=1,
+        ),
         # Decoder side: the states at the signal tokens are pulled to the decoder's own text embedding; nothing upstream of them
         # changes, so they are computed once.
         Stage(name="decoder", dataset="states", rates={"output_projections": 1e-3}, alignment=1.0),

@@ -73,6 +73,16 @@ def build_dialogues(
     return [dialogue for dialogue, _ in _build(count, seed=seed, source=source, held_out=held_out, only=only, longest=longest)]
 
 
+def build_statements(count: int, *, seed: int) -> list[Dialogue]:
+    """Only the assistant's side: a sentence that names a medium, and the medium. Cheap, and all that the output projections need."""
+    built = []
+    for i in range(count):
+        talk = _Talk(np.random.default_rng([seed, i]), RenderedScenes(), held_out=False)
+        talk.answer(talk.wish(MODALITIES[i % len(MODALITIES)]))
+        built.append(talk.messages)
+    return built
+
+
 def heldout_routing_cases(seed: int, n: int, *, source: MediaSource | None = None) -> list[RoutingCase]:
     """`n` conversations in unseen phrasings, with the set of modalities that the next answer should hold (empty: words only)."""
     cases = []
@@ -283,16 +293,16 @@ def _send_and_wish(talk: _Talk) -> None:
 
 
 _NOUNS = {"image": "picture", "audio": "sound", "video": "film"}
-_BOTH = ("what are these", "what do you see and hear", "what are they", "name both", "what did i send you", "describe both", "what's all this")
+_BOTH = ("what are these", "what do you see and hear", "what are they", "name both", "what did i send", "what's all this")
 
 # name -> (function, share)
 OPENINGS: dict[str, tuple[Callable[[_Talk], None], float]] = {
-    "wish": (_wish, 26),
+    "wish": (_wish, 21),
     "implicit": (_implicit, 5),
     "longing": (_longing, 2.5),
-    "several": (_several, 9),
+    "several": (_several, 13),
     "words": (_words, 9),
-    "small talk": (_small_talk, 4),
+    "small talk": (_small_talk, 6),
     "plain chat": (_plain_chat, 9),
     "ask": (_ask, 20),
     "ask two": (_ask_two, 2.5),

@@ -60,5 +60,5 @@ _THINGS: dict[str, Thing] = {}
 def _picture(name: str, told: dict[str, Any]) -> PictureScene:
     if not _THINGS:
         _THINGS.update({thing.name: thing for thing in things()})
-    known = {key: told[key] for key in ("count", "colour", "background", "size", "position", "style") if told.get(key)}
+    known = {key: told[key] for key in ("count", "colour", "background", "size", "position") if told.get(key)}
     return PictureScene(_THINGS[name], **known)

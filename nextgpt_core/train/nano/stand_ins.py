@@ -51,9 +51,8 @@ def told(scene: Scene) -> list[str]:
     if isinstance(scene, SoundScene):
         return [_bare(scene.kind), _beside(caption(scene), scene.kind)]
     picture = scene.picture if isinstance(scene, FilmScene) else scene
-    look = " ".join(
-        word for word in (_COUNTS[picture.count], picture.size, picture.colour, picture.position.split(" ")[-1], _background(picture)) if word
-    )
+    words = (_COUNTS[picture.count], picture.size, picture.colour, picture.position.split(" ")[-1], _background(picture))
+    look = " ".join(word for word in words if word)
     return [picture.thing.name, *([scene.motion] if isinstance(scene, FilmScene) else []), look or "plain"]
 
 
