@@ -38,7 +38,7 @@ def make_page(load: Callable[[], TurnMaker], settings: Settings, *, name: str, s
     loader = Loader(load, name=name).start()
     desk = Desk(loader.engine, store, max_waiting=settings.max_waiting)
     library = Library(store, max_conversations=settings.max_conversations)
-    start_sweeping(FileStore(data, keep_hours=settings.keep_hours), library)
+    start_sweeping(store, data, library)
     with gr.Blocks(title="NExT-GPT Chat", fill_height=True, fill_width=True, analytics_enabled=False) as page:
         actions = Actions(settings, store, library, desk, loader, Renderer(store))
         parts = lay_out(settings, seed)
@@ -218,14 +218,14 @@ def message_turn(index: Any) -> int:
     return int(index[0] if isinstance(index, list | tuple) else index) // 2
 
 
-def start_sweeping(files: FileStore, library: Library) -> None:
-    """Delete what is older than the set time, now and every few minutes."""
+def start_sweeping(store: FileStore, data: Path, library: Library) -> None:
+    """Delete what is older than the set time, uploads too, now and every few minutes."""
 
     def sweep() -> None:
         while True:
-            files.sweep()
-            library.forget_old(files.keep_seconds)
-            time.sleep(min(600.0, files.keep_seconds / 10))
+            store.sweep(within=data)
+            library.forget_old(store.keep_seconds)
+            time.sleep(min(600.0, store.keep_seconds / 10))
 
     threading.Thread(target=sweep, name="sweeping", daemon=True).start()
 

@@ -74,6 +74,7 @@ class FileStore:
     def __init__(self, root: Path, *, keep_hours: float = 24.0) -> None:
         self.root = root
         self.keep_seconds = keep_hours * 3600
+        self.sweeps = 0  # how often a sweep found something to delete
 
     def folder(self, token: str) -> Path:
         """The folder of a conversation, made when first asked for."""
@@ -109,23 +110,25 @@ class FileStore:
         except OSError:
             pass  # other files live there
 
-    def sweep(self, *, now: float | None = None) -> int:
-        """Delete what is older than the set time; returns how many files went."""
+    def sweep(self, *, within: Path | None = None, now: float | None = None) -> int:
+        """Delete what is older than the set time, here or in a larger folder; returns how many files went."""
+        root = within or self.root
         oldest = (time.time() if now is None else now) - self.keep_seconds
         gone = 0
-        for path in self.root.rglob("*"):
+        for path in root.rglob("*"):
             try:
                 if path.is_file() and path.stat().st_mtime < oldest:
                     path.unlink()
                     gone += 1
             except OSError as error:
                 logger.warning("%s could not be deleted: %s", path.name, error)
-        for path in sorted((p for p in self.root.rglob("*") if p.is_dir()), reverse=True):
+        for path in sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True):
             try:
                 if path.stat().st_mtime < oldest:
                     path.rmdir()
             except OSError:
                 pass  # not empty
+        self.sweeps += gone > 0
         return gone
 
 

@@ -1,5 +1,6 @@
 """Who has which conversations: kept here under an unguessable key that the person's browser holds, and copied into the browser."""
 
+import json
 import logging
 import re
 import secrets
@@ -15,6 +16,7 @@ from app.files import FileStore
 logger = logging.getLogger(__name__)
 
 VERSION = 1
+BROWSER_ROOM = 1_500_000  # characters; browsers keep about five million, and Gradio's encryption takes its share
 
 
 @dataclass
@@ -56,8 +58,15 @@ class Library:
     def save(self, person: Person, *, current: str) -> dict[str, Any]:
         """What the person's browser shall keep."""
         with self._lock:
-            kept = person.listed()[: self.max_conversations]
-            return {"version": VERSION, "key": person.key, "current": current, "conversations": [to_json(one) for one in kept]}
+            kept: list[dict[str, Any]] = []
+            size = 0
+            for conversation in person.listed()[: self.max_conversations]:
+                value = to_json(conversation)
+                size += len(json.dumps(value))
+                if size > BROWSER_ROOM and kept:
+                    break
+                kept.append(value)
+            return {"version": VERSION, "key": person.key, "current": current, "conversations": kept}
 
     def start(self, person: Person) -> Conversation:
         """A new, empty conversation; empty ones are not piled up."""

@@ -22,7 +22,7 @@ from app.routing_view import routing_panel
 Content = dict[str, Any]
 # The settings that a person sees under a medium, where they are known.
 SHOWN_SETTINGS = ("steps", "guidance")
-HTML_PROPS: dict[str, Any] = {"html_template": "${value}", "css_template": "", "apply_default_css": False, "props": {}}
+HTML_PROPS: dict[str, Any] = {"apply_default_css": False}
 
 
 class Renderer:
@@ -38,7 +38,7 @@ class Renderer:
         messages: list[Message] = []
         for number, turn in enumerate(conversation.turns):
             if turn.answer.finished:
-                key = (language, number, turn.shown)
+                key = (language, number, turn.shown, self._store.sweeps)
                 if turn.rendered is None or turn.rendered[0] != key:
                     turn.rendered = (key, self._turn(turn, number, language))
                 messages += turn.rendered[1]

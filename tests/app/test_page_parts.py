@@ -148,6 +148,16 @@ def test_the_oldest_conversation_makes_room(store: FileStore) -> None:
     assert len(person.listed()) == 3 and "0" not in [one.title for one in person.listed()]
 
 
+def test_a_browser_is_given_no_more_than_it_can_keep(store: FileStore) -> None:
+    library = Library(store)
+    person = library.open(None)
+    for _ in range(4):
+        turn = Turn("x" * 700_000)
+        turn.answer.status = "done"
+        library.start(person).turns.append(turn)
+    assert len(library.save(person, current="")["conversations"]) == 2 and len(person.listed()) == 4
+
+
 def test_the_rate_limit_is_per_minute(store: FileStore) -> None:
     library = Library(store)
     person = library.open(None)
