@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from nextgpt_core.checkpoints import read_tensors, save_tensors
 from nextgpt_core.encoders.nano_video import FilmHeads, film_inputs
 from nextgpt_core.train.nano.films import MOTIONS, FilmScene, caption, render, sample_film
+from nextgpt_core.train.nano.image_encoder import load_features
 from nextgpt_core.train.nano.pictures import BACKGROUNDS, COLOURS, SIZES
 from nextgpt_core.train.nano.session import Session, learning_rate
 from nextgpt_core.train.nano.sources import CACHE
@@ -50,11 +51,12 @@ class FilmSet:
 
 
 def train_video_encoder(
-    *, cpu_minutes: float = 1, batch: int = 256, moving: int = 128, peak: float = 1.5e-3, run: Path = RUN
+    *, cpu_minutes: float = 2, batch: int = 256, moving: int = 128, peak: float = 1.5e-3, only_naming: bool = False, run: Path = RUN
 ) -> dict[str, float]:
     """Train the heads (resumes), export the tower and the pool; returns held-out accuracies.
 
-    Of each batch only `moving` films have their frames looked at, which costs more than naming the thing.
+    The thing is learnt from films and from the picture tower's cached pictures alike. Of each batch only `moving` films have their frames
+    looked at. `only_naming` leaves the other heads as they are, so that language stages trained on the pool need not be repeated.
     """
     torch.manual_seed(0)
     data = film_set("train", per_thing=5)
@@ -65,6 +67,9 @@ def train_video_encoder(
     session = Session(run, cpu_seconds=cpu_minutes * 60, state={"both": both, "optimizer": optimizer})
     names, motions = name_space()
     targets = _targets(data.rows)
+    stills = load_features()
+    for name, parameter in both.named_parameters():
+        parameter.requires_grad_(not only_naming or name.startswith("heads.thing"))
     both.train()
     for step in session.steps():
         for group in optimizer.param_groups:
@@ -73,9 +78,10 @@ def train_video_encoder(
         features, stack, look = augmented(data, rows, moving)
         rest = rows[:moving]
         tokens = heads(features[:moving], stack, look)
-        named = F.layer_norm(heads.thing(features), [384])
+        more = torch.randint(len(stills["thing"]), (batch,))
+        named = F.layer_norm(heads.thing(torch.cat([features, stills["features"][more].float()])), [384])
         parts = {
-            "thing": nearest_loss(named, names, targets["thing"][rows]),
+            "thing": nearest_loss(named, names, torch.cat([targets["thing"][rows], stills["thing"][more]])),
             "motion": nearest_loss(tokens[:, 1], motions, targets["motion"][rest]),
             **{name: 0.3 * F.cross_entropy(readers[name](tokens[:, 2]), targets[name][rest]) for name in _LOOKS},
         }
