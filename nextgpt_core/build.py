@@ -10,9 +10,11 @@ from nextgpt_core.decoders import DECODERS
 from nextgpt_core.decoders.base import Decoder
 from nextgpt_core.encoders import ENCODERS
 from nextgpt_core.encoders.base import Encoder
-from nextgpt_core.errors import CheckpointMissing, ConfigError
+from nextgpt_core.errors import CheckpointMissing, ConfigError, OutOfMemory
 from nextgpt_core.llm import PRECISIONS, LanguageModel, load_language_model
+from nextgpt_core.memory import GIB, plan
 from nextgpt_core.model import NextGPT
+from nextgpt_core.placement import free_bytes, place
 from nextgpt_core.projections import INPUT_KINDS, InputProjection, OutputProjection
 from nextgpt_core.prompt import TEMPLATES, Template
 from nextgpt_core.quantised import quantise_linears
@@ -24,8 +26,12 @@ def build(preset: Preset, *, device: str = "cpu", decoders: Collection[str] | No
     """A NextGPT that can take turns: everything loaded strictly, the adapter merged where the weights allow it.
 
     `decoders` limits which modalities are made (None: all). A bundled modality whose decoder is absent is left out with a warning;
-    everything else that is missing raises CheckpointMissing.
+    everything else that is missing raises CheckpointMissing. On a GPU the parts are placed by a plan for its free memory; OutOfMemory
+    is raised before anything is loaded where there is none that fits.
     """
+    where = None if device == "cpu" else plan(preset, free_bytes(device) / GIB)
+    if where is not None and where.refusal is not None:
+        raise OutOfMemory(where.refusal)
     model = build_trainable(preset, device=device)
     model.load_trained(preset.folder)
     eight_bit_here = preset.llm.precision == "8bit" and device == "cpu"
@@ -41,7 +47,8 @@ def build(preset: Preset, *, device: str = "cpu", decoders: Collection[str] | No
                 model.decoders[modality] = build_decoder(preset, modality, output)
             except CheckpointMissing as error:
                 log.warning("no %s will be made: %s", modality, error)
-    return model.eval()
+    model.eval()
+    return model if where is None else place(model, where, device)
 
 
 def build_trainable(preset: Preset, *, device: str = "cpu") -> NextGPT:

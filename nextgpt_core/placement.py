@@ -31,7 +31,8 @@ def place(model: NextGPT, plan: Plan, device: torch.device | str = "cuda") -> Ne
     model.input_projection.to(device)
     model.output_projections.to(device)
     # Offloaded or not, the language model starts on the GPU: the plan moves it away only while something else is at work.
-    model.llm.to(device)
+    if plan.precision != "8bit":  # which was loaded there, and cannot be moved
+        model.llm.to(device)
     encoder = model.encoder
     if isinstance(encoder, ImageBindEncoder) and plan.where("encoder") != CPU:
         encoder.model.half()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from nextgpt_core.decoders.base import DecoderSettings
 from nextgpt_core.decoders.folders import DecoderFolder
@@ -41,6 +41,10 @@ class StableDiffusionDecoder(LatentDecoder):
             defaults=DecoderSettings(steps=folder.settings["steps"], guidance=folder.settings["guidance"]),
             **folder.common(),
         )
+
+    def parts(self) -> dict[str, nn.Module]:
+        checker = getattr(self.safety, "model", None)
+        return {**super().parts(), **({"safety_checker": checker} if isinstance(checker, nn.Module) else {})}
 
     def latent_shape(self, settings: DecoderSettings) -> tuple[int, ...]:
         return (1, self.unet.config.in_channels, self.side, self.side)
