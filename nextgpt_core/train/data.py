@@ -19,6 +19,7 @@ class Placed:
     position: int
     modality: str
     vectors: Tensor
+    words: tuple[int, ...] = ()  # tokens of a made medium's caption
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Group:
-    """All media (or spans) of one modality in a batch: sample and position of each [m], and their vectors [m, ., .]."""
+    """All media (or spans) of one modality in a batch: sample and position of each [m], vectors [m, ., .], captions' tokens."""
 
     rows: Tensor
     positions: Tensor
     vectors: Tensor
+    words: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,13 @@ def encode_dialogue(
     features: Callable[[Media], Tensor],
     conditions: Callable[[Media], Tensor],
     vectors_of: Callable[[str], int],
+    words: Callable[[Media], tuple[int, ...]] = lambda media: (),
 ) -> Sample:
     """A whole dialogue -> sample. `features` gives a sent medium's encoder vectors [N, D], `conditions` what a made one was to be [L, D];
-    `vectors_of` how many positions a medium of a modality takes in the prompt."""
+    `vectors_of` how many positions a medium of a modality takes in the prompt, `words` the tokens of a made medium's caption.
+
+    Of a span only the first token is a target: decoding appends the others by itself, and their states are free to carry the caption.
+    """
     ids: list[int] = []
     targets: list[int] = []
     media: list[Placed] = []
@@ -72,11 +78,13 @@ def encode_dialogue(
     first = {span[0]: modality for modality, span in signals.items()}
     for piece in template(messages, open_answer=False):
         if isinstance(piece, Words):
-            if piece.answer and piece.ids and piece.ids[0] in first:
+            span = piece.answer and bool(piece.ids) and piece.ids[0] in first
+            if span:
                 medium = next(made)
-                spans.append(Placed(len(ids), medium.modality, conditions(medium)))
+                spans.append(Placed(len(ids), medium.modality, conditions(medium), words(medium)))
             ids += piece.ids
-            targets += piece.ids if piece.answer else [IGNORED] * len(piece.ids)
+            known = 1 if span else len(piece.ids) if piece.answer else 0  # how many of them the assistant chooses
+            targets += [*piece.ids[:known], *[IGNORED] * (len(piece.ids) - known)]
         else:
             count = vectors_of(piece.modality)
             media.append(Placed(len(ids), piece.modality, features(piece)))
@@ -123,6 +131,7 @@ def _grouped(placed: Sequence[Sequence[Placed]]) -> dict[str, Group]:
             torch.tensor([row for row, _ in items]),
             torch.tensor([item.position for _, item in items]),
             torch.stack([item.vectors for _, item in items]).float(),
+            tuple(item.words for _, item in items),
         )
         for modality, items in found.items()
     }

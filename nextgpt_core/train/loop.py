@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nextgpt_core.model import NextGPT
 from nextgpt_core.train.data import IGNORED, Batch, Group
-from nextgpt_core.train.losses import alignment_loss, next_token_loss
+from nextgpt_core.train.losses import alignment_loss, caption_loss, next_token_loss
 from nextgpt_core.train.stages import Stage
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * schedule(used, warmup=stage.warmup)
         losses = losses_of(step)
-        weights = {"next_token": stage.next_token, "alignment": stage.alignment}
+        weights = {"next_token": stage.next_token, "alignment": stage.alignment, "caption": stage.caption}
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -102,7 +102,7 @@ def parameters_of(model: NextGPT, stage: Stage) -> dict[str, list[nn.Parameter]]
 
 
 def batch_losses(model: NextGPT, batch: Batch, states: Tensor, *, head: Head | None = None) -> Losses:
-    """`next_token` over everything the assistant writes, and `alignment` over every medium it makes (if there is one).
+    """`next_token` over everything the assistant writes; `alignment` and (where captions are known) `caption` over the media it makes.
 
     `states` [b, n, d] are the last-layer states of the batch; `head` replaces the language model's logits.
     """
@@ -113,6 +113,13 @@ def batch_losses(model: NextGPT, batch: Batch, states: Tensor, *, head: Head | N
     if distances:
         sizes = torch.tensor([float(len(group.rows)) for group in batch.spans.values()])
         losses["alignment"] = (torch.stack(distances) * sizes).sum() / sizes.sum()
+    carried = [
+        caption_loss((head or model.llm.logits)(span_states(model, states, modality, group)[:, :-1]), group.words)
+        for modality, group in batch.spans.items()
+        if all(group.words)
+    ]
+    if carried:
+        losses["caption"] = torch.stack(carried).mean()
     return losses
 
 
@@ -173,7 +180,7 @@ def _save(folder: Path, parts: dict[str, list[Tensor]], optimizer: torch.optim.O
 
 def _log(path: Path, step: int, seconds: float, values: dict[str, float]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    names = ("next_token", "alignment", "norm")
+    names = ("next_token", "alignment", "caption", "norm")
     new = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.writer(file)

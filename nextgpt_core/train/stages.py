@@ -13,6 +13,7 @@ class Stage:
     rates: Mapping[str, float]
     next_token: float = 1.0  # weight of the cross-entropy on what the assistant writes
     alignment: float = 0.0  # weight of the distance between projected and wanted conditions
+    caption: float = 0.0  # weight of the caption's words in the states inside a span (see losses.py)
     positions: int = 640  # of a padded batch
     noise: float = 0.0  # deviation of what is added to encoder features (elements have unit variance)
     warmup: float = 0.05  # share of the stage in which the rates rise
@@ -32,14 +33,16 @@ STAGES: dict[str, Stage] = {
             name="wishes",
             dataset="wishes",
             rates={"lora": 1e-3, "output_projections": 5e-4, "tokens": 2e-3},
-            alignment=0.1,
+            alignment=0.02,
+            caption=0.5,
             frozen_layers=18,
         ),
         Stage(
             name="instruction",
             dataset="mosit",
             rates={"lora": 1e-3, "output_projections": 5e-4, "tokens": 1e-3},
-            alignment=0.1,
+            alignment=0.02,
+            caption=0.5,
             noise=0.5,
             stand_ins=True,
             frozen_layers=18,
@@ -51,10 +54,11 @@ STAGES: dict[str, Stage] = {
             name="media",
             dataset="mosit",
             rates={"lora": 7e-4, "output_projections": 5e-4, "tokens": 5e-4},
-            alignment=0.1,
+            alignment=0.02,
+            caption=0.5,
             noise=0.15,
             frozen_layers=18,
-            seed=1,
+            seed=2,
         ),
         # Decoder side: the states at the signal tokens are pulled to the decoder's own text embedding; nothing upstream of them
         # changes, so they are computed once.

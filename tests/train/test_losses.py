@@ -7,7 +7,7 @@ from torch import Tensor
 from nextgpt_core.train.data import IGNORED, Batch, Group
 from nextgpt_core.train.half import freeze_in_half, half_head
 from nextgpt_core.train.loop import batch_losses
-from nextgpt_core.train.losses import alignment_loss, next_token_loss
+from nextgpt_core.train.losses import alignment_loss, caption_loss, next_token_loss
 from tests import golden_model as golden
 from tests.golden_rules import golden_input, golden_json, golden_weight
 
@@ -83,3 +83,11 @@ def test_frozen_layers_in_half_precision_stay_close():
     assert (model.llm(model.llm.embed(ids)) - states).norm() < 0.02 * states.norm()
     assert (head(states) - logits).norm() < 0.02 * logits.norm()
     assert IGNORED == -100
+
+
+def test_caption_loss_asks_for_the_words_in_any_order():
+    logits = torch.full((1, 2, 5), -9.0)
+    logits[0, :, [1, 3]] = 9.0
+    assert caption_loss(logits, [(1, 3)]).item() == pytest.approx(caption_loss(logits, [(3, 1)]).item())
+    assert caption_loss(logits, [(1, 3)]).item() == pytest.approx(0.693, abs=1e-2)
+    assert caption_loss(logits, [(2,)]).item() > 10

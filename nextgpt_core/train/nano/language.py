@@ -79,9 +79,14 @@ class Recipe:
                 features=features,
                 conditions=self.space,
                 vectors_of=self.preset.encoder.tokens.__getitem__,
+                words=self._caption_words,
             )
             for messages in dialogues
         ]
+
+    def _caption_words(self, media: Media) -> tuple[int, ...]:
+        words = " ".join(word for word in media.info["caption"].split() if word not in ("a", "an", "the", "on", "to"))
+        return tuple(self.model.llm.tokenizer.encode(f" {words}"))
 
     def batches(self, stage: Stage) -> list[Batch]:
         """A stage's dataset as batches; every epoch has the same ones in a new order."""
