@@ -18,6 +18,7 @@
       button.setAttribute("aria-label", document.documentElement.lang.startsWith("zh") ? "放大图片" : "Enlarge the picture");
     },
     "#nx-chat [data-testid=bot][aria-label]:not([role]), #nx-chat [data-testid=user][aria-label]:not([role])": (group) => group.setAttribute("role", "group"),
+    "#nx-chat .examples[role=list]": (list) => list.removeAttribute("role"), // its children are buttons
     "#nx-chat .minimal-audio-player[aria-label]:not([role])": (group) => group.setAttribute("role", "group"),
   };
   const label = () => {
