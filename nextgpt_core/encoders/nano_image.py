@@ -15,7 +15,9 @@ WIDTH = 384
 TRUNK_PIXELS = 160
 LOOK_PIXELS = 16
 LOOK = 3 * LOOK_PIXELS**2
-_VOTE = 1.5  # weight of the ImageNet classifier's full certainty beside what was learnt from drawings
+_VOTE = 3.0  # weight of the ImageNet classifier's full certainty beside what was learnt from drawings
+_SURE_OF_PHOTO, _SURE_OF_DRAWING = 0.2, 0.9  # how probable its best class must be for it to be heard
+_FLAT = 0.6  # drawings have more neighbours of equal colour than this share, photographs fewer
 
 
 class NanoImageTower(nn.Module):
@@ -39,7 +41,7 @@ class NanoImageTower(nn.Module):
     def encode(self, content: np.ndarray) -> Tensor:
         """A picture of any size -> [2, 384]."""
         pixels, look = picture_inputs(content)
-        tokens: Tensor = self.heads(self.trunk(pixels[None]), look[None])[0]
+        tokens: Tensor = self.heads(self.trunk(pixels[None]), look[None], photo=is_photo(pixels)[None])[0]
         return tokens
 
 
@@ -47,7 +49,7 @@ class PictureHeads(nn.Module):
     """The part beside the frozen trunk: two small trained networks over its pooled features and a 16 x 16 miniature.
 
     They learn from drawings. For photographs the trunk's own ImageNet classifier votes too: each of its classes that shows a known thing
-    pulls token 0 towards that thing's name, as far as the classifier is sure.
+    pulls token 0 towards that thing's name, as far as the classifier is sure. (Of drawings it is often sure and wrong.)
     """
 
     classes: Tensor  # [1000, FEATURES + 1], the classifier's weight and bias
@@ -61,12 +63,20 @@ class PictureHeads(nn.Module):
         self.narrow = nn.Sequential(nn.LayerNorm(FEATURES), nn.Linear(FEATURES, 128))
         self.look = nn.Sequential(nn.Linear(128 + LOOK, 512), nn.GELU(), nn.Dropout(0.1), nn.Linear(512, WIDTH))
 
-    def forward(self, features: Tensor, look: Tensor) -> Tensor:
-        """features [b, FEATURES], look [b, LOOK] (-1..1) -> [b, 2, 384]."""
-        votes = F.linear(features, self.classes[:, :-1], self.classes[:, -1]).softmax(-1) @ self.class_names
-        thing = F.normalize(F.normalize(self.thing(features), dim=-1) + _VOTE * votes, dim=-1) * WIDTH**0.5
+    def forward(self, features: Tensor, look: Tensor, *, photo: Tensor | None = None) -> Tensor:
+        """features [b, FEATURES], look [b, LOOK] (-1..1), photo [b] (bool; None: all are drawings) -> [b, 2, 384]."""
+        found = F.normalize(self.thing(features), dim=-1) + _VOTE * self._votes(features, photo)
+        thing = F.normalize(found, dim=-1) * WIDTH**0.5
         shown = F.layer_norm(self.look(torch.cat([self.narrow(features), look], 1)), [WIDTH])
         return torch.stack([thing, shown], 1)
+
+    def _votes(self, features: Tensor, photo: Tensor | None) -> Tensor:
+        """The classes' names weighted by their probability, [b, 384]; zeros where the classifier is not sure enough."""
+        likely = F.linear(features, self.classes[:, :-1], self.classes[:, -1]).softmax(-1)
+        needed = features.new_full((len(features), 1), _SURE_OF_DRAWING)
+        if photo is not None:
+            needed[photo] = _SURE_OF_PHOTO
+        return (likely * (likely.amax(-1, keepdim=True) > needed)) @ self.class_names
 
 
 def picture_inputs(content: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -78,3 +88,8 @@ def picture_inputs(content: np.ndarray) -> tuple[Tensor, Tensor]:
     pixels = np.array(picture.resize((TRUNK_PIXELS, TRUNK_PIXELS), Image.Resampling.BICUBIC, reducing_gap=3.0))
     look = np.array(picture.resize((LOOK_PIXELS, LOOK_PIXELS), Image.Resampling.BOX))
     return torch.from_numpy(pixels).permute(2, 0, 1).float(), torch.from_numpy(look).float().flatten() / 127.5 - 1
+
+
+def is_photo(pixels: Tensor) -> Tensor:
+    """float [3, h, w] in 0..255 -> bool []: few neighbouring pixels have the same colour."""
+    return ((pixels[:, :, 1:] - pixels[:, :, :-1]).abs().amax(0) <= 1).float().mean() < _FLAT

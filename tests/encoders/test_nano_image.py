@@ -8,7 +8,7 @@ import torch
 
 from nextgpt_core.checkpoints import save_tensors
 from nextgpt_core.encoders.efficientnet import FEATURES
-from nextgpt_core.encoders.nano_image import LOOK, TRUNK_PIXELS, WIDTH, NanoImageTower, PictureHeads, picture_inputs
+from nextgpt_core.encoders.nano_image import LOOK, TRUNK_PIXELS, WIDTH, NanoImageTower, PictureHeads, is_photo, picture_inputs
 from nextgpt_core.errors import CheckpointMismatch
 
 WEIGHTS = Path("checkpoints/nano/encoder/image.safetensors")
@@ -42,6 +42,24 @@ def test_a_sure_classifier_pulls_towards_its_name() -> None:
     heads.classes[7, -1] = 50.0  # class 7 always wins
     after = heads(features, look)[0, 0] @ name
     assert after > before + 0.5 * WIDTH**0.5
+
+
+def test_an_unsure_classifier_is_heard_on_photos_only() -> None:
+    torch.manual_seed(0)
+    heads = PictureHeads().eval()
+    heads.class_names[7] = 1.0
+    heads.classes[7, -1] = 7.0  # about half of the probability
+    features, look = torch.rand(1, FEATURES), torch.zeros(1, LOOK)
+    silent = heads(features, look, photo=torch.tensor([False]))
+    assert torch.equal(silent, heads(features, look))
+    assert not torch.equal(silent, heads(features, look, photo=torch.tensor([True])))
+
+
+def test_photos_are_told_from_drawings() -> None:
+    drawing = np.full((90, 90, 3), 255, np.uint8)
+    drawing[30:60, 30:60] = (200, 30, 30)
+    assert not is_photo(picture_inputs(drawing)[0])
+    assert is_photo(picture_inputs(picture(200, 160))[0])
 
 
 def test_strict_loading(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def train_image_encoder(*, cpu_minutes: float = 6, batch: int = 256, peak: float
     """Train the heads, export the tower in float16, write the pool, and log the accuracy on the held-out style."""
     torch.manual_seed(0)
     data = load_features()
-    names = encode_texts([thing.singular for thing in things()])  # [518, 384]
+    names = encode_texts([thing.singular for thing in things()]).clone()  # [518, 384]; a clone, to be used under autograd
     heads = PictureHeads()
     probes = nn.ModuleDict({name: nn.Linear(names.shape[1], len(values)) for name, values in ATTRIBUTES.items()})
     learner = nn.ModuleDict({"heads": heads, "probes": probes})
