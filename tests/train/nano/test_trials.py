@@ -1,0 +1,79 @@
+"""The measures of making, from wish to judge and contact sheet, on the tiny model with judges that say what they are told."""
+
+import numpy as np
+import pytest
+import torch
+
+from nextgpt_core.errors import CheckpointMissing
+from nextgpt_core.prompt import ChatML
+from nextgpt_core.train.nano import trials
+from nextgpt_core.train.nano.films import FilmScene
+from nextgpt_core.train.nano.pictures import PictureScene
+from nextgpt_core.train.nano.trials import Bench
+from nextgpt_core.train.nano.world import Thing
+from tests.tiny import tiny_model
+
+THINGS = tuple(Thing(name, f"{name}s", "a", (), "animals", ("1f436",)) for name in ("dog", "cat", "fox"))
+
+
+class Judge:
+    def __init__(self, label):
+        self.label, self.shapes = label, []
+
+    def name(self, contents):
+        self.shapes.append(np.asarray(contents).shape)
+        return [self.label] * len(contents)
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    model = tiny_model()
+    monkeypatch.setattr(trials, "things", lambda: THINGS)
+    template = ChatML(model.llm.tokenizer, boundary=model.boundary, signals=model.signals)
+    return Bench(model, template, None, tmp_path)
+
+
+def always_make(model, modality):
+    """Let the first signal token of a modality win wherever a reply begins."""
+    with torch.no_grad():
+        state = model.llm(model.llm.embed(torch.tensor([list(b"assistant\n")])))[0, -1]
+        model.llm.added_output[model.signals[modality][0] - model.llm.vocabulary] = 100 * state / state.norm()
+
+
+def test_wishes_become_judged_pictures(bench, monkeypatch):
+    judge = Judge("dog")
+    monkeypatch.setattr(trials, "load_judge", lambda modality: judge)
+    always_make(bench.model, "image")
+    outcome = trials.pictures_made(bench, 6)
+    assert outcome.cases == 6 and outcome.value == pytest.approx(2 / 6)  # each thing twice
+    assert set(judge.shapes) == {(1, 16, 16, 3)} and (bench.out / "pictures.png").is_file()
+
+
+def test_an_answer_without_its_medium_is_wrong(bench, monkeypatch):
+    monkeypatch.setattr(trials, "load_judge", lambda modality: Judge("dog"))
+    with torch.no_grad():
+        bench.model.llm.added_output.zero_()
+    monkeypatch.setattr("nextgpt_core.train.nano.batched.LONGEST", 4)
+    outcome = trials.pictures_made(bench, 3)
+    assert outcome.value == 0 and all("nothing" in missed for missed in outcome.details["missed"])
+
+
+def test_films_need_thing_and_motion(bench, monkeypatch):
+    scenes = iter([FilmScene(PictureScene(THINGS[0]), "spinning"), FilmScene(PictureScene(THINGS[0]), "growing")])
+    monkeypatch.setattr(trials.films, "sample_film", lambda rng, **options: next(scenes))
+    monkeypatch.setattr(trials, "load_judge", lambda modality: Judge(("dog", "spinning")))
+    always_make(bench.model, "video")
+    outcome = trials.films_made(bench, 2)
+    assert outcome.value == 0.5 and outcome.details["thing"] == 1.0 and outcome.details["motion"] == 0.5
+    assert (bench.out / "films.png").is_file()
+
+
+def test_a_missing_decoder_is_told(bench, monkeypatch):
+    monkeypatch.setattr(trials, "load_judge", lambda modality: Judge("rain"))
+    with pytest.raises(CheckpointMissing, match="no decoder of a sound"):
+        trials.sounds_made(bench, 2)
+
+
+def test_perplexity_counts_only_the_reply(bench):
+    loss, tokens = trials._loss(bench.model.llm, bench.template, "hello", "hi")
+    assert tokens == 3 and loss > 0  # two bytes and the end
