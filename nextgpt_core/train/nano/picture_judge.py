@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 RUN = Path("runs/nano/picture_judge")
 WEIGHTS = Path("checkpoints/nano/judges/image.safetensors")
 PIXELS = 64
-_MAIN_SHARE = 0.7
+_MAIN_SHARE = 0.85
+_PLAIN_SHARE = 0.8  # made pictures are judged by plain wishes ("a dog")
 
 
 class PictureJudge(nn.Module):
@@ -57,7 +58,7 @@ class PictureJudge(nn.Module):
         return [things()[index].name for index in self(small).argmax(1).tolist()]
 
 
-def train_picture_judge(*, cpu_minutes: float = 6, batch: int = 64, peak: float = 3e-3, run: Path = RUN) -> PictureJudge:
+def train_picture_judge(*, cpu_minutes: float = 10, batch: int = 64, peak: float = 3e-3, run: Path = RUN) -> PictureJudge:
     """Train on fresh random scenes, export WEIGHTS, log the accuracy on held-out ones."""
     torch.manual_seed(7)
     rng = np.random.default_rng(7)
@@ -82,11 +83,11 @@ def train_picture_judge(*, cpu_minutes: float = 6, batch: int = 64, peak: float 
 
 
 def judge_accuracy(judge: PictureJudge, *, rounds: int = 2) -> float:
-    """The share of unseen scenes in the main style (each thing `rounds` times; half plain, half with attributes) that the judge names."""
+    """The share of unseen plain scenes in the main style (each thing `rounds` times, shifted, zoomed, turned) that the judge names."""
     rng = np.random.default_rng(1007)
     hits = []
     for thing in things():
-        scenes = [sample_picture(rng, thing=thing, styles=(MAIN_STYLE,), canonical=0.5) for _ in range(rounds)]
+        scenes = [sample_picture(rng, thing=thing, styles=(MAIN_STYLE,), canonical=1.0) for _ in range(rounds)]
         hits += [name == thing.name for name in judge.name(np.stack([render(scene, 2 * PIXELS) for scene in scenes]))]
     return float(np.mean(hits))
 
@@ -97,7 +98,7 @@ def _scenes(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarra
     labels = rng.integers(len(things()), size=count)
     for row, label in enumerate(labels):
         styles = (MAIN_STYLE,) if rng.random() < _MAIN_SHARE else FLAT_STYLES
-        scene = sample_picture(rng, thing=things()[label], styles=styles, canonical=0.5)
+        scene = sample_picture(rng, thing=things()[label], styles=styles, canonical=_PLAIN_SHARE)
         pixels[row] = render(scene, PIXELS).transpose(2, 0, 1) / 127.5 - 1
     return pixels, labels
 
