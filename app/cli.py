@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return int(module(PASSED_ON[arguments[0]][0]).main(arguments[1:]) or 0)
         options = parser().parse_args(arguments)
         logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it misses optional kernels that nothing here asks for
         return int(options.run(options) or 0)
     except NextGPTError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
