@@ -2,6 +2,7 @@
 
     unet/ vae/ scheduler/            config and weights, as save_pretrained writes them
     decoder.json                     optional: what DecoderFolder.SETTINGS lists
+    mean.safetensors                 optional: a ConditionalMean, whose shape decoder.json gives as "mean"
     unconditional.safetensors        {"unconditional": [L, D]}, the encoding of ""; made from text_encoder/ and tokenizer/ where absent
     vocoder/                         sounds: a SpeechT5HifiGan (or "mel" in decoder.json for Griffin-Lim)
     safety_checker/                  pictures, optional
@@ -9,6 +10,7 @@
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 
 from nextgpt_core.checkpoints import assemble, read_pickle, read_tensors, save_tensors
 from nextgpt_core.decoders.base import Vocoder
+from nextgpt_core.decoders.mean import ConditionalMean
 from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError
 
 log = logging.getLogger(__name__)
@@ -30,9 +33,9 @@ _WEIGHT_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model
 class DecoderFolder:
     """Reads one decoder's folder; whatever does not match its config exactly is refused by name."""
 
-    # What decoder.json may say. pixels: a side or [height, width]; mel: arguments of the Griffin-Lim vocoder.
+    # What decoder.json may say. pixels: a side or [height, width]; mel: arguments of the Griffin-Lim vocoder; mean: shape of its latents.
     SETTINGS: ClassVar[frozenset[str]] = frozenset(
-        {"pixels", "patch", "frames", "fps", "seconds", "rate", "steps", "guidance", "scheduler", "mel"}
+        {"pixels", "patch", "frames", "fps", "seconds", "rate", "steps", "guidance", "scheduler", "mel", "mean"}
     )
 
     def __init__(self, path: Path, *, defaults: dict[str, Any], dtype: torch.dtype) -> None:
@@ -53,7 +56,18 @@ class DecoderFolder:
             "unconditional": self.unconditional(),
             "scheduler": self.settings.get("scheduler", "dpm++"),
             "patch": self.settings.get("patch", 1),
+            "mean": self.mean(),
         }
+
+    def mean(self) -> ConditionalMean | None:
+        """The regression mean, where decoder.json names one."""
+        shape = self.settings.get("mean")
+        if shape is None:
+            return None
+        tensors = read_tensors(self.path / "mean.safetensors")
+        width, condition = tensors["inner.weight"].shape if "inner.weight" in tensors else (1, 1)
+        make = partial(ConditionalMean, condition=condition, shape=tuple(shape), width=width)
+        return assemble(make, tensors, name=str(self.path / "mean.safetensors"), dtype=self.dtype)
 
     def sides(self) -> tuple[int, int]:
         """Height and width in pixels."""

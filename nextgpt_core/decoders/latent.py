@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from nextgpt_core.decoders.base import DecoderSettings, StepCallback
 from nextgpt_core.decoders.diffusion import denoise, make_scheduler
+from nextgpt_core.decoders.mean import ConditionalMean
 from nextgpt_core.decoders.preview import LinearPreview
 from nextgpt_core.errors import ConfigError, GenerationError, NextGPTError, OutOfMemory
 
@@ -35,15 +36,17 @@ class LatentDecoder(ABC):
         defaults: DecoderSettings,
         scheduler: str = "dpm++",
         patch: int = 1,
+        mean: ConditionalMean | None = None,
     ) -> None:
         """`noise_schedule` is a diffusers scheduler_config; `unconditional` [L, D] is the encoding of ""; the VAE sees pictures whose
-        pixels were folded into channels by `patch` (pixel unshuffle)."""
+        pixels were folded into channels by `patch` (pixel unshuffle); with a `mean` the U-Net makes what is added to it."""
         if unconditional.ndim != 2:
             raise ConfigError(f"The unconditional encoding of the {self.noun} decoder must be [L, D], not {list(unconditional.shape)}.")
         self.unet, self.vae = unet, vae
         make_scheduler(noise_schedule, scheduler)  # a wrong name fails here, not in the first turn
         unet.eval().requires_grad_(False)
         vae.eval().requires_grad_(False)
+        self.mean = mean.eval().requires_grad_(False) if mean is not None else None
         self.noise_schedule = dict(noise_schedule)
         self.scheduler = scheduler
         self.unconditional = unconditional.float()
@@ -63,7 +66,8 @@ class LatentDecoder(ABC):
 
     def parts(self) -> dict[str, nn.Module]:
         """The networks by name, for placement and for counting."""
-        return {"unet": self.unet, "vae": self.vae}
+        found: dict[str, nn.Module] = {"unet": self.unet, "vae": self.vae}
+        return found if self.mean is None else {**found, "mean": self.mean}
 
     def to(self, device: torch.device | str) -> "LatentDecoder":
         """Move all networks (offloading between uses)."""
@@ -98,19 +102,32 @@ class LatentDecoder(ABC):
         with generation_errors(self.noun):
             # Drawn where the generator lives (the CPU): a seed means the same picture on every device.
             noise = torch.randn(self.latent_shape(settings), generator=generator, device=generator.device).to(self.device)
+            wish = condition.float().to(self.device)[None]
             latents = denoise(
                 noise,
                 predict=self.predict,
-                condition=condition.float().to(self.device)[None],
+                condition=wish,
                 unconditional=self.unconditional.to(self.device)[None],
                 scheduler=make_scheduler(self.noise_schedule, self.scheduler),
                 steps=settings.steps,
                 guidance=settings.guidance,
-                on_step=on_step,
+                on_step=self._completing(on_step, wish),
             )
+            latents = self.complete(latents, wish)
             if not torch.isfinite(latents).all():
                 raise GenerationError(f"The {self.noun} came out as invalid numbers; try other settings or float32.")
             return self.finish(latents, settings)
+
+    def complete(self, denoised: Tensor, conditions: Tensor) -> Tensor:
+        """What the loop made [B, …] for conditions [B, L, D] -> latents: with a mean, the loop makes only what is added to it."""
+        return denoised if self.mean is None else self.mean.complete(denoised, conditions)
+
+    def _completing(self, on_step: StepCallback | None, conditions: Tensor) -> StepCallback | None:
+        """`on_step` that is handed complete latents."""
+        if on_step is None or self.mean is None:
+            return on_step
+        report = on_step
+        return lambda step, steps, denoised: report(step, steps, self.complete(denoised, conditions))
 
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Latents [B, C, h, w] of unit scale -> the VAE's picture, unfolded: float [B, K, h * shrink, w * shrink]."""

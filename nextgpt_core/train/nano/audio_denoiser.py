@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from nextgpt_core.checkpoints import read_tensors, save_tensors
 from nextgpt_core.train.nano.audio_autoencoder import MEAN, MEL, PATCH, STD, spectrograms, to_network
 from nextgpt_core.train.nano.audio_autoencoder import RUN as AUTOENCODER_RUN
 from nextgpt_core.train.nano.denoiser import LatentSet, export_decoder, train_denoiser
+from nextgpt_core.train.nano.mean import residual, train_mean
 from nextgpt_core.train.nano.sound_blocks import SECONDS
 from nextgpt_core.train.nano.sound_data import sound_set
 from nextgpt_core.train.nano.sounds import KINDS, SoundScene, caption
@@ -28,9 +29,10 @@ SETTINGS: dict[str, Any] = {
     "rate": MEL["rate"],
     "patch": PATCH,
     "steps": 20,
-    "guidance": 3.0,
+    "guidance": 1.5,
     "mel": {**MEL, "mean": MEAN, "std": STD},
 }
+PREDICTION = "sample"
 _SYNONYM_SHARE = 0.25
 _PLAIN_WEIGHT = 4.0  # of sounds with nothing special: they are asked for most
 
@@ -52,18 +54,26 @@ def make_unet() -> Any:
     )
 
 
-def train_audio_unet(*, cpu_minutes: float = 35, batch: int = 32, peak: float = 2e-3, run: Path = RUN) -> None:
+def train_audio_unet(
+    *, cpu_minutes: float = 35, mean_minutes: float = 3.5, batch: int = 32, peak: float = 2e-3, run: Path = RUN
+) -> None:
     """Train (resumes) with an exported decoder folder on the way. Needs the autoencoder's folder."""
     torch.manual_seed(0)
     vae = AutoencoderKL.from_pretrained(AUTOENCODER_RUN / "vae")
     data = load_latents()
+    mean = train_mean(data, run=RUN.with_name("audio_mean"), cpu_minutes=mean_minutes)
+    data = residual(mean, data)
 
     def snapshot(unet: Any) -> None:
-        export_decoder(EXPORT, unet=unet, vae=vae, unconditional=data.unconditional, settings=SETTINGS)
+        parts = {"unet": unet, "vae": vae, "unconditional": data.unconditional, "mean": mean}
+        export_decoder(EXPORT, settings=SETTINGS, prediction=PREDICTION, **parts)
 
     unet = make_unet().to(memory_format=torch.channels_last)
+    nn.init.zeros_(unet.conv_out.weight)  # the first residual is none
+    nn.init.zeros_(unet.conv_out.bias)
     log.info("%d latents, %.1f M parameters", len(data.latents), unet.num_parameters() / 1e6)
-    train_denoiser(unet, data, predict=predict, run=run, cpu_minutes=cpu_minutes, batch=batch, peak=peak, every=300, on_snapshot=snapshot)
+    how: dict[str, Any] = {"batch": batch, "peak": peak, "prediction": PREDICTION}
+    train_denoiser(unet, data, predict=predict, run=run, cpu_minutes=cpu_minutes, every=300, on_snapshot=snapshot, **how)
 
 
 def predict(unet: Any, noisy: Tensor, times: Tensor, conditions: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ class BatchedModel:
                 steps=settings.steps,
                 guidance=settings.guidance,
             )
-            for row in latents:
+            for row in decoder.complete(latents, wanted):
                 yield decoder.finish(row[None], settings)
 
     def _prompt(self, conversation: Conversation, contents: Mapping[Path, Any]) -> Tensor:

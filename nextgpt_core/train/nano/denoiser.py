@@ -1,4 +1,4 @@
-"""The trainer of nano's three denoisers: cached latents and condition vectors -> a diffusers U-Net, v-prediction, averaged weights."""
+"""The trainer of nano's denoisers: cached latents and condition vectors -> a diffusers U-Net with averaged weights."""
 
 import copy
 import json
@@ -13,12 +13,13 @@ from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from nextgpt_core.checkpoints import save_tensors
+from nextgpt_core.decoders.mean import ConditionalMean
 from nextgpt_core.train.nano.muon import Muon
 from nextgpt_core.train.nano.session import Session, learning_rate
 
 log = logging.getLogger(__name__)
 
-# (network, noisy latents [b, …], timesteps [b], conditions [b, 384]) -> predicted velocity, shaped like the latents
+# (network, noisy latents [b, …], timesteps [b], conditions [b, 384]) -> its prediction, shaped like the latents
 Predict = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
 
 _DROP = 0.1  # share of unconditional samples, for classifier-free guidance
@@ -52,16 +53,21 @@ def train_denoiser(
     peak: float = 1e-3,
     seed: int = 0,
     optimizer: torch.optim.Optimizer | None = None,
+    prediction: str = "v_prediction",
+    bias: float = 1.5,
     every: int = 0,
     on_snapshot: Callable[[nn.Module], None] | None = None,
 ) -> nn.Module:
     """Train until the budget is used up (resumes from `run`); returns the averaged network.
 
-    Timesteps are drawn with a bias to the noisy end, where the condition decides what appears; the rest is learnt quickly by any sample.
+    Timesteps are drawn with a `bias` (1: evenly) to the noisy end, where the condition decides what appears; the rest is learnt quickly by
+    any sample.
     `optimizer` is Muon at rate `peak` unless another is given; Muon's work is per step, so it pays where steps are long.
+    `prediction` is diffusers' name of the target; "sample" (the clean latents) suits a network that has seen little: what it cannot do yet
+    shows as blur, where a velocity leaves noise.
     `on_snapshot` gets the averaged network every `every` steps and at the end.
     """
-    scheduler = noise_schedule()
+    scheduler = noise_schedule(prediction_type=prediction)
     generator = torch.Generator().manual_seed(seed)
     average = Average(unet)
     optimizer = optimizer or Muon(unet, lr=peak, adam=("conv_in", "conv_out", "time_embedding"))
@@ -73,7 +79,7 @@ def train_denoiser(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(session.progress, peak=peak)
         rows = torch.multinomial(data.weights, batch, replacement=True, generator=generator)
-        losses.append(_step(unet, data, rows, predict, scheduler, generator, optimizer))
+        losses.append(_step(unet, data, rows, predict, scheduler, generator, optimizer, bias))
         average.update(unet)
         if step % 50 == 49:
             session.log(loss=sum(losses) / len(losses))
@@ -107,11 +113,23 @@ class Average:
         self._updates = state["updates"]
 
 
-def export_decoder(folder: Path, *, unet: Any, vae: Any, unconditional: Tensor, settings: dict[str, Any]) -> None:
-    """Write a decoder folder: diffusers' subfolders in float16, unconditional.safetensors [1, 384] and decoder.json."""
+def export_decoder(
+    folder: Path,
+    *,
+    unet: Any,
+    vae: Any,
+    unconditional: Tensor,
+    settings: dict[str, Any],
+    prediction: str = "v_prediction",
+    mean: ConditionalMean | None = None,
+) -> None:
+    """Write a decoder folder: diffusers' subfolders in float16, unconditional.safetensors [1, 384], decoder.json and the mean, if any."""
+    if mean is not None:
+        save_tensors(mean.state_dict(), folder / "mean.safetensors", dtype=torch.float16)
+        settings = {**settings, "mean": list(mean.shape)}
     copy.deepcopy(unet).half().save_pretrained(folder / "unet")
     copy.deepcopy(vae).half().save_pretrained(folder / "vae")
-    noise_schedule().save_pretrained(folder / "scheduler")
+    noise_schedule(prediction_type=prediction).save_pretrained(folder / "scheduler")
     save_tensors({"unconditional": unconditional.reshape(1, -1)}, folder / "unconditional.safetensors", dtype=torch.float16)
     (folder / "decoder.json").write_text(json.dumps(settings, indent=2) + "\n")
     log.info("exported %s", folder)
@@ -125,6 +143,7 @@ def _step(
     scheduler: DDPMScheduler,
     generator: torch.Generator,
     optimizer: torch.optim.Optimizer,
+    bias: float,
 ) -> float:
     clean = data.latents[rows].float()
     conditions = data.conditions[rows].float()
@@ -132,10 +151,11 @@ def _step(
     dropped = torch.rand(len(rows), generator=generator) < _DROP
     conditions[dropped] = data.unconditional
     last = scheduler.config["num_train_timesteps"]
-    times = ((1 - torch.rand(len(rows), generator=generator) ** 1.5) * last).long().clamp(max=last - 1)
+    times = ((1 - torch.rand(len(rows), generator=generator) ** bias) * last).long().clamp(max=last - 1)
     noise = torch.randn(clean.shape, generator=generator)
     noisy = scheduler.add_noise(clean, noise, times)
-    loss = (predict(unet, noisy, times, conditions) - scheduler.get_velocity(clean, noise, times)).square().mean()
+    wanted = clean if scheduler.config["prediction_type"] == "sample" else scheduler.get_velocity(clean, noise, times)
+    loss = (predict(unet, noisy, times, conditions) - wanted).square().mean()
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(unet.parameters(), 1.0)

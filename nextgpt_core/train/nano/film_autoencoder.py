@@ -22,27 +22,32 @@ _COARSE = PATCH // 2
 
 def fit_autoencoder(frames: Tensor) -> AutoencoderTiny:
     """uint8 [n, 3, PIXELS, PIXELS] -> the network, scaling_factor set so that latents have unit variance on the whole."""
-    encode, shift = _components(frames)
+    return computed_autoencoder(*_components(frames), frames)
+
+
+def computed_autoencoder(encode: Tensor, shift: Tensor, frames: Tensor) -> AutoencoderTiny:
+    """The network for a given linear code (latents = patch @ encode - shift), with the best decoder for `frames`."""
+    latents = encode.shape[1]
     vae = AutoencoderTiny(
         in_channels=3 * PATCH**2,
         out_channels=3 * PATCH**2,
-        encoder_block_out_channels=(2 * LATENTS,),
-        decoder_block_out_channels=(2 * LATENTS,),
+        encoder_block_out_channels=(2 * latents,),
+        decoder_block_out_channels=(2 * latents,),
         num_encoder_blocks=(0,),
         num_decoder_blocks=(0,),
-        latent_channels=LATENTS,
+        latent_channels=latents,
         scaling_factor=_SCALE,
     )
     for parameter in vae.parameters():
         nn.init.zeros_(parameter.requires_grad_(False))
     project, rename = _convs(vae.encoder)
-    project.weight[:LATENTS, :, 1, 1] = encode.T * 2 / _SCALE  # the encoder sees 0..1 where `encode` was made for -1..1
-    project.bias[:LATENTS] = (-encode.sum(0) - shift) / _SCALE
-    rename.weight[:, :LATENTS, 1, 1] = torch.eye(LATENTS)
+    project.weight[:latents, :, 1, 1] = encode.T * 2 / _SCALE  # the encoder sees 0..1 where `encode` was made for -1..1
+    project.bias[:latents] = (-encode.sum(0) - shift) / _SCALE
+    rename.weight[:, :latents, 1, 1] = torch.eye(latents)
     split, paint = _convs(vae.decoder)
-    split.weight[:, :, 1, 1] = torch.cat([torch.eye(LATENTS), -torch.eye(LATENTS)])  # ReLU(x) and ReLU(-x): nothing is lost
-    taps, mean = _least_squares(frames, encode_frames(vae, frames))  # [9 * LATENTS, 3 * PATCH^2]
-    taps = taps.T.reshape(3 * PATCH**2, LATENTS, 3, 3) * _SCALE / 2  # the decoder's output is 0..1
+    split.weight[:, :, 1, 1] = torch.cat([torch.eye(latents), -torch.eye(latents)])  # ReLU(x) and ReLU(-x): nothing is lost
+    taps, mean = _least_squares(frames, encode_frames(vae, frames))  # [9 * latents, 3 * PATCH^2]
+    taps = taps.T.reshape(3 * PATCH**2, latents, 3, 3) * _SCALE / 2  # the decoder's output is 0..1
     paint.weight[:] = torch.cat([taps, -taps], 1)
     paint.bias[:] = (mean + 1) / 2
     return vae.eval()
@@ -86,11 +91,12 @@ def _components(frames: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _least_squares(frames: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
-    """Ridge regression of patches on the 3 x 3 latents around them: (taps [9 * LATENTS, 3 * PATCH^2], mean [3 * PATCH^2])."""
-    around = F.unfold(latents, 3, padding=1).transpose(1, 2).reshape(-1, 9 * LATENTS)
+    """Ridge regression of patches on the 3 x 3 latents around them: (taps [9 * width, 3 * PATCH^2], mean [3 * PATCH^2])."""
+    width = latents.shape[1]
+    around = F.unfold(latents, 3, padding=1).transpose(1, 2).reshape(-1, 9 * width)
     wanted = F.pixel_unshuffle(frames.float() / 127.5 - 1, PATCH).permute(0, 2, 3, 1).reshape(len(around), -1)
     mean = wanted.mean(0)
-    gram = around.T @ around + _RIDGE * len(around) * torch.eye(9 * LATENTS)
+    gram = around.T @ around + _RIDGE * len(around) * torch.eye(9 * width)
     return torch.linalg.solve(gram, around.T @ (wanted - mean)), mean
 
 

@@ -1,6 +1,6 @@
 """The film decoder: a small UNet3DConditionModel on the film autoencoder's latents, conditioned on MiniLM's embedding of the caption.
 
-Few things, drawn always alike, in every motion: what two laptop cores can learn in minutes is a small repertoire, not the whole world.
+Every thing of the world in every motion but one, which is left for evaluation.
 """
 
 import logging
@@ -16,12 +16,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nextgpt_core.checkpoints import save_tensors
-from nextgpt_core.decoders.diffusion import denoise, make_scheduler
+from nextgpt_core.decoders.zeroscope import ZeroscopeDecoder
 from nextgpt_core.train.nano import film_autoencoder as codec
-from nextgpt_core.train.nano.denoiser import Average, LatentSet, export_decoder, noise_schedule
+from nextgpt_core.train.nano.denoiser import LatentSet, export_decoder, train_denoiser
 from nextgpt_core.train.nano.films import FRAMES, MOTIONS, FilmScene, caption, is_held_out, render
+from nextgpt_core.train.nano.mean import residual, train_mean
 from nextgpt_core.train.nano.pictures import BACKGROUNDS, PictureScene
-from nextgpt_core.train.nano.session import Session, learning_rate
 from nextgpt_core.train.nano.sources import CACHE
 from nextgpt_core.train.nano.text_space import CONDITION_SCALE, encode_texts
 from nextgpt_core.train.nano.world import Thing, things
@@ -32,25 +32,7 @@ RUN = Path("runs/nano/film_unet")
 EXPORT = Path("checkpoints/nano/decoders/video")
 LATENTS = CACHE / "nano" / "film_latents.safetensors"
 SETTINGS: dict[str, Any] = {"pixels": codec.PIXELS, "patch": codec.PATCH, "frames": FRAMES, "fps": 8, "steps": 12, "guidance": 1.5}
-REPERTOIRE = (
-    "dog", "cat", "horse", "cow", "pig", "rabbit", "elephant", "lion", "bear", "monkey", "penguin", "bird", "duck", "frog", "turtle",
-    "fish", "whale", "shark", "butterfly", "bee", "snake", "dinosaur", "unicorn", "dragon", "tree", "rose", "sunflower", "apple",
-    "banana", "strawberry", "pizza", "hamburger", "donut", "car", "bus", "train", "airplane", "rocket", "sailboat", "bicycle", "house",
-    "sun", "moon", "star", "heart", "balloon", "robot", "ghost", "guitar", "umbrella", "snowman", "key",
-)  # fmt: skip
-CORE = (  # what the bundled weights were trained on; the time for more was not there
-    "dog", "cat", "horse", "elephant", "lion", "penguin", "bird", "duck", "frog", "fish", "butterfly", "tree", "sunflower", "apple",
-    "banana", "pizza", "car", "bus", "airplane", "rocket", "house", "star", "heart", "balloon",
-)  # fmt: skip
-_DROP = 0.06  # share of unconditional samples, for guidance
-_CONDITION_NOISE = 0.1
-
-
-def repertoire() -> list[Thing]:
-    """The things that films are made of."""
-    known = {thing.name: thing for thing in things()}
-    return [known[name] for name in REPERTOIRE]
-
+PREDICTION = "sample"
 
 def make_unet() -> Any:
     """The untrained network."""
@@ -69,58 +51,34 @@ def make_unet() -> Any:
 
 
 def train_film_unet(
-    *, cpu_minutes: float = 45, batch: int = 6, peak: float = 1e-3, every: int = 150, names: Sequence[str] = CORE, run: Path = RUN
+    *, cpu_minutes: float = 45, mean_minutes: float = 6, batch: int = 6, peak: float = 1e-3, every: int = 150, run: Path = RUN
 ) -> None:
-    """Train on films of `names` (resumes), with a sheet of film strips and an exported decoder folder every `every` steps."""
+    """Train (resumes), with a sheet of film strips and an exported decoder folder every `every` steps."""
     torch.manual_seed(0)
     data, vae = load_latents()
-    share = len(data.weights) // len(REPERTOIRE)  # films per thing
-    data.weights[[row for row in range(len(data.weights)) if REPERTOIRE[row // share] not in names]] = 0.0
+    mean = train_mean(data, run=run.with_name("film_mean"), cpu_minutes=mean_minutes)
+    data = residual(mean, data)
     unet = make_unet()
+    nn.init.zeros_(unet.conv_out.weight)  # the first residual is none
+    nn.init.zeros_(unet.conv_out.bias)
     for module in unet.modules():
         if isinstance(module, nn.Conv2d):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = Average(unet, decay=0.995)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.0)
-    session = Session(run, cpu_seconds=cpu_minutes * 60, state={"unet": unet, "average": average, "optimizer": optimizer}, save_every=120)
-    generator = torch.Generator().manual_seed(session.step)
-    losses: list[float] = []
 
-    def snapshot() -> None:
-        export_decoder(EXPORT, unet=average.network, vae=vae, unconditional=data.unconditional, settings=SETTINGS)
-        film_sheet(average.network, vae, data.unconditional, SHEET_CAPTIONS, run / "samples.png")
+    def snapshot(average: Any) -> None:
+        parts = {"unet": average, "vae": vae, "unconditional": data.unconditional, "mean": mean}
+        export_decoder(EXPORT, settings=SETTINGS, prediction=PREDICTION, **parts)
+        film_sheet(SHEET_CAPTIONS, run / "samples.png")
 
-    for step in session.steps():
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(session.progress, peak=peak)
-        loss = velocity_loss(unet, data, batch, generator)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        optimizer.step()
-        average.update(unet)
-        losses.append(loss.item())
-        if step % 25 == 24:
-            session.log(loss=sum(losses) / len(losses))
-            losses.clear()
-        if step % every == every - 1:
-            snapshot()
-    snapshot()
+    how: dict[str, Any] = {"batch": batch, "peak": peak, "optimizer": optimizer, "prediction": PREDICTION}
+    train_denoiser(unet, data, predict=predict, run=run, cpu_minutes=cpu_minutes, every=every, on_snapshot=snapshot, **how)
 
 
-def velocity_loss(unet: Any, data: LatentSet, batch: int, generator: torch.Generator) -> Tensor:
-    """Mean squared error of the predicted velocity on random films at random times, biased to the noisy end: there the caption decides."""
-    scheduler: Any = noise_schedule()
-    rows = torch.multinomial(data.weights, batch, replacement=True, generator=generator)
-    clean, conditions = data.latents[rows].float(), data.conditions[rows].float()
-    conditions = conditions + _CONDITION_NOISE * torch.randn(conditions.shape, generator=generator)
-    conditions[torch.rand(batch, generator=generator) < _DROP] = data.unconditional
-    last = scheduler.config["num_train_timesteps"]
-    times = ((1 - torch.rand(batch, generator=generator) ** 2.5) * last).long().clamp(max=last - 1)
-    noise = torch.randn(clean.shape, generator=generator)
-    wanted = scheduler.get_velocity(clean, noise, times)
-    made: Tensor = unet(scheduler.add_noise(clean, noise, times), times, encoder_hidden_states=conditions[:, None]).sample
-    return (made - wanted).square().mean()
+def predict(unet: Any, noisy: Tensor, times: Tensor, conditions: Tensor) -> Tensor:
+    """The U-Net's call: one condition vector [b, 384] as a sequence of one token."""
+    made: Tensor = unet(noisy, times, encoder_hidden_states=conditions[:, None]).sample
+    return made
 
 
 def load_latents(path: Path = LATENTS) -> tuple[LatentSet, AutoencoderTiny]:
@@ -130,50 +88,38 @@ def load_latents(path: Path = LATENTS) -> tuple[LatentSet, AutoencoderTiny]:
     return LatentSet(**load_file(path)), AutoencoderTiny.from_pretrained(path.parent / "film_vae").eval()
 
 
-def build_latents(path: Path = LATENTS) -> None:
-    """Each thing of the repertoire in each motion but the held-out one: on white, and on one of the other backgrounds in turn."""
-    grounds = [name for name in BACKGROUNDS if name != "white"]
-    scenes, weights = [], []
-    for row, thing in enumerate(repertoire()):
-        for column, motion in enumerate(motion for motion in MOTIONS if not is_held_out(thing, motion)):
-            scenes.append(FilmScene(PictureScene(thing), motion))
-            scenes.append(FilmScene(PictureScene(thing, background=grounds[(row + column) % len(grounds)]), motion))
-            weights += [0.75, 0.25]
-    frames = torch.from_numpy(np.stack([render(scene, codec.PIXELS) for scene in scenes])).permute(0, 1, 4, 2, 3)  # [n, T, 3, p, p]
-    flat = frames.flatten(0, 1)
-    vae = codec.fit_autoencoder(flat[:: max(1, len(flat) // 3000)].contiguous())
-    log.info("%d films, autoencoder %.1f dB", len(scenes), codec.psnr(vae, flat[::50]))
-    latents = codec.encode_frames(vae, flat).view(len(scenes), FRAMES, codec.LATENTS, codec.GRID, codec.GRID).transpose(1, 2)
+def build_latents(path: Path = LATENTS, *, seed: int = 5) -> None:
+    """Each thing in each motion but its held-out one, on white, and once on another background."""
+    rng = np.random.default_rng(seed)
+    vae = codec.fit_autoencoder(_frames([scene for row in rng.choice(len(things()), 40) for scene in _scenes(things()[row], 0)]))
+    latents, scenes = [], []
+    for row, thing in enumerate(things()):
+        chosen = _scenes(thing, row)
+        shape = (len(chosen), FRAMES, codec.LATENTS, codec.GRID, codec.GRID)
+        latents.append(codec.encode_frames(vae, _frames(chosen)).view(shape).transpose(1, 2).half())
+        scenes += chosen
     vae.save_pretrained(path.parent / "film_vae")
     save_tensors(
         {
-            "latents": latents.half(),
+            "latents": torch.cat(latents),
             "conditions": (encode_texts([caption(scene) for scene in scenes]) * CONDITION_SCALE).half(),
-            "weights": torch.tensor(weights),
+            "weights": torch.ones(len(scenes)),
             "unconditional": encode_texts([""])[0] * CONDITION_SCALE,
         },
         path,
     )
 
 
-@torch.inference_mode()
-def make_films(
-    unet: Any, vae: Any, unconditional: Tensor, captions: Sequence[str], *, steps: int = 12, guidance: float = 1.5, seed: int = 0
-) -> np.ndarray:
-    """Films for captions, uint8 [n, FRAMES, PIXELS, PIXELS, 3]; the trainer's own look at what it makes."""
-    shape = (len(captions), codec.LATENTS, FRAMES, codec.GRID, codec.GRID)
-    noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-    latents = denoise(
-        noise,
-        predict=lambda noisy, time, condition: unet(noisy, time, encoder_hidden_states=condition[:, None]).sample,
-        condition=encode_texts(captions) * CONDITION_SCALE,
-        unconditional=unconditional.expand(len(captions), -1),
-        scheduler=make_scheduler(dict(noise_schedule().config), "dpm++"),
-        steps=steps,
-        guidance=guidance,
-    )
-    frames = codec.decode_frames(vae, latents.transpose(1, 2).flatten(0, 1))
-    return frames.view(len(captions), FRAMES, 3, codec.PIXELS, codec.PIXELS).permute(0, 1, 3, 4, 2).numpy()
+def _scenes(thing: Thing, row: int) -> list[FilmScene]:
+    grounds = [name for name in BACKGROUNDS if name != "white"]
+    motions = [motion for motion in MOTIONS if not is_held_out(thing, motion)]
+    coloured = PictureScene(thing, background=grounds[row % len(grounds)])
+    return [FilmScene(PictureScene(thing), motion) for motion in motions] + [FilmScene(coloured, motions[row % len(motions)])]
+
+
+def _frames(scenes: Sequence[FilmScene]) -> Tensor:
+    """uint8 [n * FRAMES, 3, PIXELS, PIXELS]."""
+    return torch.from_numpy(np.concatenate([render(scene, codec.PIXELS) for scene in scenes])).permute(0, 3, 1, 2).contiguous()
 
 
 SHEET_CAPTIONS = (
@@ -182,7 +128,11 @@ SHEET_CAPTIONS = (
 )  # fmt: skip
 
 
-def film_sheet(unet: Any, vae: Any, unconditional: Tensor, captions: Sequence[str], path: Path, **how: Any) -> None:
-    """A PNG of film strips, one caption a row."""
-    films = make_films(unet, vae, unconditional, captions, **how)
-    Image.fromarray(np.concatenate([np.concatenate(list(film), 1) for film in films], 0)).reduce(2).save(path)
+def film_sheet(captions: Sequence[str], path: Path, *, seed: int = 0) -> None:
+    """A PNG of what the exported decoder makes of captions, one film strip a row."""
+    decoder = ZeroscopeDecoder.from_folder(EXPORT)
+    strips = [
+        decoder.generate(wish[None], settings=decoder.defaults, generator=torch.Generator().manual_seed(seed)).frames
+        for wish in encode_texts(captions) * CONDITION_SCALE
+    ]
+    Image.fromarray(np.concatenate([np.concatenate(list(strip), 1) for strip in strips], 0)).reduce(2).save(path)

@@ -1,0 +1,39 @@
+"""The regression half of a corrective diffusion decoder (CorrDiff, Mardani et al. 2023): what a condition means on the average.
+
+A small decoder that has seen few samples spends them on finding out *what* to draw. Regression learns that in minutes; the denoising loop
+then only makes the residual: latents = mean(condition) + scale * residual. Decoders without a `mean` (all published ones) are unchanged.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConditionalMean(nn.Module):
+    """Conditions [B, L, D] -> mean latents [B, *shape], by a residual MLP of `width`."""
+
+    scale: Tensor
+
+    def __init__(self, *, condition: int, shape: tuple[int, ...], width: int = 1024) -> None:
+        """`condition` is L * D; `shape` is that of one medium's latents, batch left out."""
+        super().__init__()
+        self.shape = tuple(shape)
+        self.inner = nn.Linear(condition, width)
+        self.inner_norm = nn.LayerNorm(width)
+        self.middle = nn.Linear(width, width)
+        self.middle_norm = nn.LayerNorm(width)
+        self.outer = nn.Linear(width, int(torch.Size(shape).numel()))
+        self.register_buffer("scale", torch.ones(()))  # deviation of the residual, so that the U-Net sees unit variance
+
+    def forward(self, conditions: Tensor) -> Tensor:
+        hidden = F.silu(self.inner_norm(self.inner(conditions.flatten(1))))
+        hidden = hidden + F.silu(self.middle_norm(self.middle(hidden)))
+        return self.outer(hidden).unflatten(1, self.shape)
+
+    def complete(self, residual: Tensor, conditions: Tensor) -> Tensor:
+        """Denoised residual [B, …] -> latents of the same shape; a longer sound or film repeats the mean, a shorter one cuts it."""
+        mean = self(conditions)
+        for axis, size in enumerate(residual.shape[1:], start=1):
+            if size != mean.shape[axis]:
+                mean = mean.index_select(axis, torch.arange(size, device=mean.device) % mean.shape[axis])
+        return mean + self.scale * residual

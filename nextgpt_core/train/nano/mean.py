@@ -1,0 +1,56 @@
+"""Trains the regression half of a decoder (decoders/mean.py) and gives the residual that is left for its U-Net to learn."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nextgpt_core.decoders.mean import ConditionalMean
+from nextgpt_core.train.nano.denoiser import LatentSet
+from nextgpt_core.train.nano.session import Session, learning_rate
+
+log = logging.getLogger(__name__)
+
+_BATCH = 128
+_CONDITION_NOISE = 0.25  # on elements of unit variance: what the output projection makes of a wish is this far off, or further
+
+
+def train_mean(data: LatentSet, *, run: Path, cpu_minutes: float, width: int = 1024, peak: float = 2e-3, seed: int = 0) -> ConditionalMean:
+    """Least squares from noisy conditions to latents; resumes from `run`."""
+    torch.manual_seed(seed)
+    mean = ConditionalMean(condition=data.conditions.shape[1], shape=tuple(data.latents.shape[1:]), width=width)
+    torch.nn.init.zeros_(mean.outer.weight)
+    optimizer = torch.optim.AdamW(mean.parameters(), lr=peak, weight_decay=1e-3)
+    session = Session(run, cpu_seconds=cpu_minutes * 60, state={"mean": mean, "optimizer": optimizer})
+    generator = torch.Generator().manual_seed(seed + session.step)
+    losses: list[float] = []
+    for step in session.steps():
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(session.progress, peak=peak, cooldown=0.9)
+        rows = torch.multinomial(data.weights, _BATCH, replacement=True, generator=generator)
+        conditions = data.conditions[rows].float()
+        made = mean(conditions + _CONDITION_NOISE * torch.randn(conditions.shape, generator=generator))
+        loss = (made - data.latents[rows].float()).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        if step % 100 == 99:
+            session.log(loss=sum(losses) / len(losses))
+            losses.clear()
+    return mean.eval().requires_grad_(False)
+
+
+@torch.inference_mode()
+def residual(mean: ConditionalMean, data: LatentSet, *, batch: int = 256) -> LatentSet:
+    """What the mean leaves of the latents, at unit variance; sets `mean.scale` to what was divided by."""
+    parts: list[Tensor] = [
+        latents.float() - mean(conditions.float()) for latents, conditions in zip(data.latents.split(batch), data.conditions.split(batch))
+    ]
+    left = torch.cat(parts)
+    share = data.weights / data.weights.sum()
+    mean.scale.copy_((left.square().flatten(1).mean(1) * share).sum().sqrt())
+    log.info("the mean leaves %.3f of the deviation", float(mean.scale))
+    return replace(data, latents=(left / mean.scale).half())
