@@ -106,7 +106,7 @@ def augmented(data: FilmSet, rows: Tensor, moving: int) -> tuple[Tensor, Tensor,
     features = features * (torch.rand_like(features) > 0.1)
     few = rows[:moving]
     stack = data.stack[few].float() / 127.5 - 1
-    stack = stack * (0.8 + 0.4 * torch.rand(len(few), 1, 1, 1, 1)) + 0.06 * torch.randn_like(stack)
+    stack = stack + 0.04 * torch.randn_like(stack)  # not dimmed: the path is measured against the background's colour in `look`
     shift = torch.randint(-1, 2, (2,)).tolist()
     return features, torch.roll(stack, shift, dims=(3, 4)), data.look[few].float()
 
