@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 from accelerate import init_empty_weights
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -18,6 +18,8 @@ from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 MANIFEST_FILE = "manifest.json"
+_EQUAL = "equal"  # key of the metadata that names tensors stored under another name
+_LARGE = 1 << 15  # elements
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -25,9 +27,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointMissing(f"{path} is not there; run `python3 launch.py check` to see what is missing.")
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
+        with safe_open(path, framework="pt") as file:
+            equal = json.loads((file.metadata() or {}).get(_EQUAL, "{}"))
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointMismatch(f"{path} is damaged ({error}); fetch or copy it again.") from error
+    return tensors | {key: tensors[first] for key, first in equal.items() if first in tensors}
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
@@ -103,18 +108,37 @@ def refuse_mismatch(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, T
 def save_tensors(
     tensors: Mapping[str, Tensor], path: Path, *, dtype: torch.dtype | None = None, metadata: dict[str, str] | None = None
 ) -> None:
-    """Write tensors (floating ones as `dtype`) through a temporary file, so that no half-written file is left."""
+    """Write tensors (floating ones as `dtype`) through a temporary file, so that no half-written file is left.
+
+    Large tensors that are equal are stored once (projections that share their weights); `read_tensors` gives each under its name again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     out = {
         key: (value.detach().to(dtype) if dtype is not None and value.is_floating_point() else value.detach()).contiguous().clone()
         for key, value in tensors.items()
     }
+    if equal := _repeated(out):
+        out = {key: value for key, value in out.items() if key not in equal}
+        metadata = {**(metadata or {}), _EQUAL: json.dumps(equal)}
     partial = path.with_suffix(path.suffix + ".partial")
     try:
         save_file(out, partial, metadata=metadata)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _repeated(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Name -> name of an equal tensor before it, for tensors worth the trouble."""
+    seen: dict[tuple[Any, ...], str] = {}
+    equal = {}
+    for key, value in tensors.items():
+        if value.numel() >= _LARGE:
+            content = hashlib.sha256(value.cpu().view(torch.uint8).numpy().tobytes()).digest()
+            first = seen.setdefault((tuple(value.shape), value.dtype, content), key)
+            if first != key:
+                equal[key] = first
+    return equal
 
 
 def sha256(path: Path) -> str:

@@ -46,7 +46,7 @@ def make_unet() -> Any:
         down_block_types=("DownBlock2D",) * 3,
         mid_block_type="UNetMidBlock2D",
         up_block_types=("UpBlock2D",) * 3,
-        block_out_channels=(64, 128, 192),
+        block_out_channels=(32, 64, 96),
         layers_per_block=1,
         norm_num_groups=16,
         class_embed_type="simple_projection",

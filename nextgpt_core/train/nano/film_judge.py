@@ -15,11 +15,12 @@ from nextgpt_core.checkpoints import read_tensors, save_tensors
 from nextgpt_core.train.nano.films import MOTIONS, FilmScene, render, sample_film
 from nextgpt_core.train.nano.pictures import PictureScene
 from nextgpt_core.train.nano.sprites import MAIN_STYLE, hexcodes
+from nextgpt_core.train.nano.sources import CACHE
 from nextgpt_core.train.nano.world import things
 
 log = logging.getLogger(__name__)
 
-WEIGHTS = Path("checkpoints/nano/judges/video.safetensors")
+WEIGHTS = CACHE / "nano" / "film_judge.safetensors"  # 13 MB of reference films, drawn again in under a minute: not bundled
 _PIXELS = 24
 _DRAWN = 48  # references are drawn at twice the size and then shrunk, as any film that is judged
 _WIDTH = 256  # of the space
@@ -36,7 +37,9 @@ class FilmJudge:
 
     @classmethod
     def from_file(cls, path: Path = WEIGHTS) -> "FilmJudge":
-        """Raises CheckpointMissing where the judge has not been made."""
+        """The judge, made on first use."""
+        if not path.is_file():
+            train_film_judge(path)
         return cls(**read_tensors(path))
 
     def name(self, films: np.ndarray) -> list[tuple[str, str]]:

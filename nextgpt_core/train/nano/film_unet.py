@@ -42,7 +42,7 @@ def make_unet() -> Any:
         out_channels=codec.LATENTS,
         down_block_types=("DownBlock3D", "CrossAttnDownBlock3D"),
         up_block_types=("CrossAttnUpBlock3D", "UpBlock3D"),
-        block_out_channels=(128, 192),
+        block_out_channels=(48, 64),
         layers_per_block=1,
         cross_attention_dim=384,
         attention_head_dim=4,  # diffusers' name for the number of heads

@@ -40,8 +40,12 @@ class PictureJudge(nn.Module):
         self.head = nn.Linear(2 * 256, count or len(things()))
 
     def forward(self, pixels: Tensor) -> Tensor:
+        return self.head(self.features(pixels))
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """What the head sees, [b, 512]."""
         found = self.layers(pixels.contiguous(memory_format=torch.channels_last)).flatten(2)
-        return self.head(torch.cat([found.mean(2), found.amax(2)], 1))
+        return torch.cat([found.mean(2), found.amax(2)], 1)
 
     @classmethod
     def from_file(cls, path: Path = WEIGHTS) -> "PictureJudge":
@@ -53,9 +57,7 @@ class PictureJudge(nn.Module):
     @torch.inference_mode()
     def name(self, pictures: np.ndarray) -> list[str]:
         """uint8 [n, h, w, 3] of any size -> names of the things."""
-        pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-        small = F.interpolate(pixels, (PIXELS, PIXELS), mode="bilinear", antialias=True)
-        return [things()[index].name for index in self(small).argmax(1).tolist()]
+        return [things()[index].name for index in self(_shrunk(pictures)).argmax(1).tolist()]
 
 
 def train_picture_judge(*, cpu_minutes: float = 10, batch: int = 64, peak: float = 3e-3, run: Path = RUN) -> PictureJudge:
@@ -77,9 +79,27 @@ def train_picture_judge(*, cpu_minutes: float = 10, batch: int = 64, peak: float
         if step % 50 == 0:
             session.log(loss=loss.item())
     judge.eval().requires_grad_(False)
+    refit_head(judge)
     save_tensors(judge.state_dict(), WEIGHTS, dtype=torch.float16)
     log.info("held-out accuracy %.4f", judge_accuracy(judge))
     return judge
+
+
+@torch.inference_mode()
+def refit_head(judge: PictureJudge, *, rounds: int = 10, seed: int = 77) -> None:
+    """Set the head by linear discriminants on plain scenes: means of the things' features under their common covariance."""
+    rng = np.random.default_rng(seed)
+    means, spread = [], torch.zeros(judge.head.in_features, judge.head.in_features)
+    for thing in things():
+        scenes = [sample_picture(rng, thing=thing, styles=(MAIN_STYLE,), canonical=1.0) for _ in range(rounds)]
+        found = judge.features(_shrunk(np.stack([render(scene, 2 * PIXELS) for scene in scenes])))
+        means.append(found.mean(0))
+        spread += (found - means[-1]).T @ (found - means[-1]) / (rounds * len(things()))
+    centres = torch.stack(means)
+    floor = 0.05 * spread.diagonal().mean() * torch.eye(len(spread))
+    weight = torch.linalg.solve(spread + floor, centres.T).T
+    judge.head.weight.copy_(weight)
+    judge.head.bias.copy_(-0.5 * (weight * centres).sum(1))
 
 
 def judge_accuracy(judge: PictureJudge, *, rounds: int = 2) -> float:
@@ -90,6 +110,12 @@ def judge_accuracy(judge: PictureJudge, *, rounds: int = 2) -> float:
         scenes = [sample_picture(rng, thing=thing, styles=(MAIN_STYLE,), canonical=1.0) for _ in range(rounds)]
         hits += [name == thing.name for name in judge.name(np.stack([render(scene, 2 * PIXELS) for scene in scenes]))]
     return float(np.mean(hits))
+
+
+def _shrunk(pictures: np.ndarray) -> Tensor:
+    """uint8 [n, h, w, 3] -> float [n, 3, PIXELS, PIXELS] in -1..1."""
+    pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return F.interpolate(pixels, (PIXELS, PIXELS), mode="bilinear", antialias=True)
 
 
 def _scenes(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -44,7 +44,7 @@ def make_unet(**extra: Any) -> UNet2DConditionModel:
         out_channels=autoencoder.LATENTS,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        block_out_channels=(128, 192),
+        block_out_channels=(48, 96),
         layers_per_block=1,
         cross_attention_dim=384,
         attention_head_dim=4,  # diffusers' name for the number of heads

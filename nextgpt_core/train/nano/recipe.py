@@ -1,0 +1,43 @@
+"""The recipe of the bundled weights in order: `launch.py train nano [STAGE…]`. Each step resumes and exports into checkpoints/nano."""
+
+import argparse
+import importlib
+import logging
+from collections.abc import Sequence
+
+# step -> (module below nextgpt_core.train.nano, function, its arguments); CPU minutes are the functions' defaults
+STEPS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "llm": ("convert_llm", "convert", ()),
+    "image-encoder": ("image_encoder", "train_image_encoder", ()),
+    "audio-encoder": ("audio_encoder", "train_audio_encoder", ()),
+    "video-encoder": ("video_encoder", "train_video_encoder", ()),
+    "image-autoencoder": ("autoencoder", "train_autoencoder", ()),
+    "audio-autoencoder": ("audio_autoencoder", "train_autoencoder", ()),
+    "image-decoder": ("picture_unet", "train_picture_unet", ()),
+    "audio-decoder": ("audio_denoiser", "train_audio_unet", ()),
+    "video-decoder": ("film_unet", "train_film_unet", ()),
+    "wishes": ("language", "run", ("wishes",)),
+    "instruction": ("language", "run", ("instruction",)),
+    "encoder": ("language", "run", ("encoder",)),
+    "media": ("language", "run", ("media",)),
+    "decoder": ("language", "run", ("decoder",)),
+    "image-judge": ("picture_judge", "train_picture_judge", ()),
+    "audio-judge": ("audio_judge", "train_audio_judge", ()),
+    "video-judge": ("film_judge", "train_film_judge", ()),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the named steps, or all of them in order."""
+    parser = argparse.ArgumentParser(prog="launch.py train", description="Make the bundled weights again from public packages.")
+    parser.add_argument("preset", choices=["nano"])
+    parser.add_argument("steps", nargs="*", metavar="STAGE", help=f"of {', '.join(STEPS)}; default: all, in this order")
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.steps if name not in STEPS]:
+        parser.error(f"there is no stage '{unknown[0]}'; the stages are {', '.join(STEPS)}.")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    for step in options.steps or STEPS:
+        module, function, values = STEPS[step]
+        logging.info("stage %s", step)
+        getattr(importlib.import_module(f"nextgpt_core.train.nano.{module}"), function)(*values)
+    return 0
