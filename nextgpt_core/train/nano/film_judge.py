@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from nextgpt_core.checkpoints import read_tensors, save_tensors
 from nextgpt_core.train.nano.films import MOTIONS, FilmScene, render, sample_film
 from nextgpt_core.train.nano.pictures import PictureScene
-from nextgpt_core.train.nano.sprites import MAIN_STYLE, hexcodes
 from nextgpt_core.train.nano.sources import CACHE
+from nextgpt_core.train.nano.sprites import MAIN_STYLE, hexcodes
 from nextgpt_core.train.nano.world import things
 
 log = logging.getLogger(__name__)
