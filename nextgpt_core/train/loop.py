@@ -116,7 +116,7 @@ def batch_losses(model: NextGPT, batch: Batch, states: Tensor, *, head: Head | N
     carried = [
         caption_loss((head or model.llm.logits)(span_states(model, states, modality, group)[:, :-1]), group.words)
         for modality, group in batch.spans.items()
-        if all(group.words)
+        if group.words and all(group.words)
     ]
     if carried:
         losses["caption"] = torch.stack(carried).mean()
