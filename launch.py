@@ -6,6 +6,7 @@ Only the standard library is used until the environment is ready; then app.cli t
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -15,7 +16,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = "nextgpt-requirements.txt"  # in the environment, written last
 BEGUN = "nextgpt-installing"  # there while pip works: found at a start, it tells of an interrupted install
-OLDEST = (3, 10)
+OLDEST = (3, 11)  # transformers and numpy ask for it
 
 
 def main(arguments: list[str]) -> int:
@@ -73,16 +74,87 @@ def requirement_lines(file: Path) -> list[str]:
 
 
 def installed(requirement: str) -> bool:
-    """True where "name==version" (a marker may follow) is installed in exactly this version."""
+    """True where a requirement (a name, which versions, a marker) is met by what is installed. What cannot be read is not met: pip will say."""
     wanted, _, marker = requirement.partition(";")
     if marker.strip() and not marker_holds(marker):
         return True
-    name, _, version = (part.strip() for part in wanted.partition("=="))
+    parts = re.fullmatch(r"\s*([\w.-]+?)\s*(?:\[.*\])?\s*((?:[=<>!~].*)?)", wanted)
+    if parts is None:
+        return False
     try:
-        found = metadata.version(name.split("[")[0].strip())
+        found = metadata.version(parts[1])
     except metadata.PackageNotFoundError:
         return False
-    return not version or found.split("+")[0] == version.split("+")[0]
+    return version_fits(found, parts[2])
+
+
+def version_fits(found: str, wanted: str) -> bool:
+    """True where a version meets every clause of a list such as ">=2.8,<=2.13.0", by Python's rules (PEP 440).
+
+    "2.13.0+cpu" is a 2.13.0; the part after the plus counts only where a clause names one.
+    """
+    return all(clause_holds(found, clause.strip()) for clause in wanted.split(",") if clause.strip())
+
+
+def clause_holds(found: str, clause: str) -> bool:
+    """One of == != >= <= > < ~= and a version, which may end in .* after the first two."""
+    parts = re.fullmatch(r"(==|!=|>=|<=|~=|>|<)\s*(\S+?)(\.\*)?", clause)
+    here, there = version_key(found), version_key(parts[2]) if parts else None
+    if parts is None or here is None or there is None:
+        return False
+    sign, constant, star = parts[1], parts[2], parts[3] is not None
+    if sign in ("==", "!="):
+        named = constant.partition("+")[2]
+        same = series(found, constant) if star else here == there and named.lower() in ("", found.partition("+")[2].lower())
+        return same == (sign == "==")
+    if star:
+        return False
+    if sign == "~=":  # ~=2.8.1 means >=2.8.1 and ==2.8.*
+        return here >= there and series(found, constant, but=1)
+    if sign == "<":  # 2.8rc1 comes before 2.8 and yet does not count as <2.8
+        final = there[2] == RELEASE and there[4] == float("inf")
+        return here < ((*there[:2], RELEASE if there[3] != NEVER else (-1, 0), there[3], -1) if final else there)
+    if sign == ">":  # nor does 2.8.post1 count as >2.8
+        return here > there and not (here[:3] == there[:3] and here[3] != NEVER == there[3])
+    return here >= there if sign == ">=" else here <= there
+
+
+Key = tuple[int, tuple[int, ...], tuple[int, int], int, float]  # epoch, release, before a release, after it, development
+RELEASE, NEVER = (3, 0), -1
+VERSION = re.compile(
+    r"v?(?:(\d+)!)?(\d+(?:\.\d+)*)(?:[._-]?(alpha|a|beta|b|preview|pre|c|rc)[._-]?(\d*))?"
+    r"(?:[._-]?(?:post|rev|r)[._-]?(\d*)|-(\d+))?(?:[._-]?(dev)[._-]?(\d*))?(?:\+[a-z0-9._-]+)?",
+    re.IGNORECASE,
+)
+
+
+def version_key(version: str) -> Key | None:
+    """A version as something that sorts, what follows a plus left out; None where it cannot be read."""
+    parts = VERSION.fullmatch(version.strip())
+    if parts is None:
+        return None
+    epoch, numbers, before, before_number, after, dash, development, development_number = parts.groups()
+    release = [int(number) for number in numbers.split(".")]
+    while len(release) > 1 and release[-1] == 0:
+        release.pop()
+    stage = RELEASE
+    if before:
+        stage = ({"a": 0, "b": 1}.get(before[0].lower(), 2), int(before_number or 0))
+    elif development and after is None and dash is None:
+        stage = (-1, 0)
+    later = NEVER if after is None and dash is None else int(after or dash or 0)
+    return int(epoch or 0), tuple(release), stage, later, int(development_number or 0) if development else float("inf")
+
+
+def series(version: str, start: str, *, but: int = 0) -> bool:
+    """True where a version's numbers begin with those of `start`, the last `but` of these left out: 2.8.1 is in 2.8."""
+    here, there = VERSION.fullmatch(version.strip()), VERSION.fullmatch(start.strip())
+    if here is None or there is None or int(here[1] or 0) != int(there[1] or 0):
+        return False
+    wanted = [int(number) for number in there[2].split(".")]
+    wanted = wanted[: len(wanted) - but]
+    numbers = [int(number) for number in here[2].split(".")] + [0] * len(wanted)
+    return numbers[: len(wanted)] == wanted
 
 
 def marker_holds(marker: str) -> bool:

@@ -107,6 +107,58 @@ def test_nothing_is_installed_where_it_is_not_ours_to_do(launch: ModuleType, mon
     assert launch.satisfied([launch.ROOT / "requirements.txt"])
 
 
+@pytest.mark.parametrize(
+    ("found", "wanted", "fits"),
+    [
+        ("2.13.0", "", True),
+        ("2.13.0+cpu", "==2.13.0", True),
+        ("2.13.0+cpu", "==2.13", True),
+        ("2.13.0+cpu", "==2.13.0+cpu", True),
+        ("2.13.0", "==2.13.0+cpu", False),
+        ("2.13.0+cpu", ">=2.8,<=2.13.0", True),
+        ("2.13.0+cpu", "!=2.13.0", False),
+        ("2.11.0", ">=2.8, <=2.13.0", True),
+        ("2.8", ">=2.8.0,<=2.13.0", True),
+        ("2.7.1", ">=2.8,<=2.13.0", False),
+        ("2.13.1", ">=2.8,<=2.13.0", False),
+        ("2.9.0", ">2.8,<2.9", False),
+        ("2.10.0", ">2.9", True),  # numbers, not letters
+        ("2.8.5", "~=2.8.1", True),
+        ("2.9.0", "~=2.8.1", False),
+        ("2.9.0", "~=2.8", True),
+        ("3.0", "~=2.8", False),
+        ("2.8.3", "==2.8.*", True),
+        ("2.8.3", "!=2.8.*", False),
+        ("2.14.0.dev20260101", "<2.14", False),
+        ("2.8rc1", ">=2.8", False),
+        ("2.8.post1", ">2.8", False),
+        ("2.8", "=>2.8", False),  # what cannot be read is left to pip
+        ("unknown", ">=2.8", False),
+    ],
+)
+def test_versions_are_compared_by_pythons_rules(launch: ModuleType, found: str, wanted: str, fits: bool) -> None:
+    assert launch.version_fits(found, wanted) is fits
+
+
+def test_versions_are_compared_as_pip_does(launch: ModuleType) -> None:
+    specifiers = pytest.importorskip("packaging.specifiers")
+    versions = ["2.13.0", "2.13.0+cpu", "2.8", "2.8.1", "2.8.post1", "2.8rc1", "2.8.dev3", "1!1.0", "2.10", "3", "2.8.1rc1.post1.dev2"]
+    for found in versions:
+        for sign in ("==", "!=", ">=", "<=", ">", "<", "~="):
+            for constant in [*versions, "2.8.*", "2.*"]:
+                try:
+                    theirs = specifiers.Specifier(sign + constant).contains(found, prereleases=True)
+                except specifiers.InvalidSpecifier:
+                    continue
+                assert launch.version_fits(found, sign + constant) is theirs, (found, sign + constant)
+
+
+def test_a_range_is_met_by_what_is_installed(launch: ModuleType) -> None:
+    here = pytest.__version__
+    assert launch.installed(f"pytest>=1.0,<={here}") and launch.installed(f"pytest[extra] == {here}") and launch.installed("pytest")
+    assert not launch.installed(f"pytest<{here}") and not launch.installed("pytest @ file:///somewhere")
+
+
 def test_an_old_python_is_told_so(launch: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr(launch, "OLDEST", (99, 0))
     assert launch.main([]) == 2
