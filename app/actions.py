@@ -21,6 +21,7 @@ from app.library import Library, Person
 from app.loading import Loader
 from app.render import Renderer
 from app.settings import MADE, QUALITIES, Choices, Settings
+from app.translate import translated
 from nextgpt_core.errors import ConfigError, MediaError
 
 Update = dict[str, Any]  # output's name -> new value; what is not named stays as it is
@@ -53,12 +54,13 @@ class Actions:
         self.loader = loader
         self.renderer = renderer
 
-    async def open(self, tab: Tab, saved: Any, request: gr.Request) -> AsyncIterator[Update]:
-        """The page was opened or reloaded: show the conversation that was open, and go on with an answer in the making."""
+    async def open(self, tab: Tab, saved: Any, place: str, request: gr.Request) -> AsyncIterator[Update]:
+        """The page was opened or reloaded: show the conversation that this tab showed, else the one that was used last,
+        and go on with an answer in the making."""
         tab.language = language_of(request)
         tab.person = self.library.open(saved)
-        wanted = saved.get("current", "") if isinstance(saved, dict) else ""
-        tab.conversation = tab.person.find(str(wanted)) or self.library.start(tab.person)
+        last = saved.get("current", "") if isinstance(saved, dict) else ""
+        tab.conversation = tab.person.find(str(place)) or tab.person.find(str(last)) or self.library.start(tab.person)
         async for update in self._show(tab):
             yield update
 
@@ -74,7 +76,7 @@ class Actions:
         looked = await asyncio.gather(*(asyncio.to_thread(checked, path) for path in paths))
         for file in looked:
             if file.problem:
-                gr.Warning(say("left_out", tab.language, problem=file.problem))
+                gr.Warning(say("left_out", tab.language, problem=translated(file.problem, tab.language)))
         usable = [file for file in looked if not file.problem]
         if not usable and not words.strip():
             yield {"chosen": chips(looked, tab.language)}
@@ -121,7 +123,7 @@ class Actions:
             return
         self.library.cut(person, conversation, index)
         files = [str(self.store.path(file)) for file in turn.files if self.store.has(file)]
-        yield {**self._state(tab), "box": gr.update(value={"text": turn.text, "files": files})}
+        yield self._state(tab) | _filled(turn.text, files)
 
     async def another(self, tab: Tab, reference: str, choices: Choices) -> AsyncIterator[Update]:
         """Ask for one more medium like an earlier one: the same message, a new seed."""
@@ -140,11 +142,13 @@ class Actions:
     def use(self, tab: Tab, reference: str, message: Any) -> Update:
         """Put a made medium into the message box."""
         found = self._medium(self._where(tab)[1], reference)
-        if found is None:
+        return {} if found is None else _with_file(message, str(found[2]))
+
+    def shot(self, message: Any, photo: str | None) -> Update:
+        """Put a photo that was just taken into the message box, and fold the camera away."""
+        if photo is None:  # the camera was emptied, by us or by the person
             return {}
-        message = message or {}
-        files = [*(message.get("files") or []), str(found[2])]
-        return {"box": gr.update(value={"text": message.get("text") or "", "files": files})}
+        return {**_with_file(message, photo), "webcam": None, "camera": gr.update(open=False)}
 
     def version(self, tab: Tab, reference: str) -> Update:
         """Show another one of a turn's answers."""
@@ -189,7 +193,7 @@ class Actions:
         try:
             conversation = import_zip(Path(path), self.store, max_bytes=self.settings.max_import_mb * 2**20)
         except MediaError as error:
-            gr.Warning(str(error))
+            gr.Warning(translated(str(error), tab.language))
             return {}
         self.library.add(person, conversation)
         tab.conversation = conversation
@@ -212,9 +216,9 @@ class Actions:
                 gr.Info(say("recalled", tab.language, seed=recalled["seed"]))
         return update
 
-    def status(self) -> tuple[str, dict[str, str]]:
-        """The key and values of the sentence on the model."""
-        return self.loader.state, {"name": self.loader.name, "problem": self.loader.problem}
+    def status(self) -> tuple[str, str, str]:
+        """How the model is: state, name, and what is wrong with it."""
+        return self.loader.state, self.loader.name, self.loader.problem
 
     # below: shared steps
 
@@ -229,7 +233,7 @@ class Actions:
         first = self._state(tab)
         if sent:
             tab.chosen = ()
-            first |= {"box": _box(job is not None, {"text": "", "files": []}), "chosen": ""}
+            first |= _filled("", [], **_buttons(job is not None)) | {"chosen": ""}
         yield first
         if job is not None:
             async for update in self._follow(tab, job):
@@ -272,8 +276,9 @@ class Actions:
         job = self.desk.job(conversation.id)
         return {
             **self._messages(tab, job),
-            "box": _box(job is not None),
+            "box": gr.update(**_buttons(job is not None)),
             "listing": gr.update(choices=choices, value=value),
+            "place": conversation.id,
             "saved": self.library.save(person, current=conversation.id),
         }
 
@@ -308,7 +313,7 @@ class Actions:
         try:
             choices.turn_settings()
         except ConfigError as error:
-            return str(error)
+            return translated(str(error), language)
         if not self.library.allow(person, limits.turns_per_minute):
             return say("too_fast", language, limit=limits.turns_per_minute)
         return ""
@@ -333,10 +338,10 @@ def chips(files: list[Checked], language: str) -> str:
     items = []
     for file in files:
         if file.problem:
-            items.append(f'<li class="problem">{escape(file.problem)}</li>')
+            items.append(f'<li class="problem">{escape(translated(file.problem, language))}</li>')
         else:
             facts = say("used", language, label=file.label, summary=file.summary)
-            items.append(f"<li><b>{escape(facts)}</b> {escape(file.note)}</li>")
+            items.append(f"<li><b>{escape(facts)}</b> {escape(translated(file.note, language))}</li>")
     return f'<ul class="nx-chosen">{"".join(items)}</ul>' if items else ""
 
 
@@ -358,10 +363,20 @@ def choices_from(values: dict[str, Any]) -> Choices:
     )
 
 
-def _box(busy: bool, value: Any = None) -> Any:
-    """The message box with send or stop, whichever makes sense now, and perhaps a new content."""
-    buttons: Any = {"submit_btn": not busy, "stop_btn": busy}
-    return gr.update(**buttons) if value is None else gr.update(value=value, **buttons)
+def _buttons(busy: bool) -> dict[str, Any]:
+    """Send or stop in the message box, whichever makes sense now."""
+    return {"submit_btn": not busy, "stop_btn": busy}
+
+
+def _filled(text: str, files: list[str], **buttons: Any) -> Update:
+    """A new content of the message box. Gradio tells nobody of a change that we make; `touched` does."""
+    return {"box": gr.update(value={"text": text, "files": files}, **buttons), "touched": secrets.token_hex(4)}
+
+
+def _with_file(message: Any, path: str) -> Update:
+    """The message box with one more file."""
+    message = message or {}
+    return _filled(message.get("text") or "", [*(message.get("files") or []), path])
 
 
 def _title(conversation: Conversation, language: str) -> str:

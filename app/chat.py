@@ -25,6 +25,7 @@ from app.loading import Loader
 from app.private import Private, run_no_errands
 from app.render import Renderer
 from app.settings import ANSWERS, MADE, QUALITIES, Choices, Settings
+from app.translate import translated
 
 STYLE = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
@@ -54,6 +55,8 @@ def lay_out(settings: Settings, seed: int | None) -> dict[str, Any]:
         "tab": gr.State(Tab()),
         "saved": gr.BrowserState(None, storage_key="nextgpt-conversations", secret="nextgpt-conversations"),
         "timer": gr.Timer(1.0),
+        "place": gr.Textbox(visible="hidden", label="place"),
+        "touched": gr.Textbox(visible="hidden", label="touched"),
     }
     with gr.Sidebar(open=True, width=290, elem_id="nx-left"):
         gr.HTML('<p class="nx-brand">NExT-GPT <span>Chat</span></p>')
@@ -90,6 +93,10 @@ def lay_out(settings: Settings, seed: int | None) -> dict[str, Any]:
         with gr.Row(elem_id="nx-quick"):
             parts["answer"] = gr.Radio(list(ANSWERS), value="auto", label=t("answer"), elem_id="nx-answer", container=False)
             parts["quality"] = gr.Radio(list(QUALITIES), value="balanced", label=t("quality"), elem_id="nx-quality", container=False)
+            with gr.Accordion(t("camera"), open=False, elem_id="nx-camera") as parts["camera"]:
+                parts["webcam"] = gr.Image(
+                    sources=["webcam"], type="filepath", format="png", label=t("camera"), show_label=False, buttons=[], height=260
+                )
         parts["box"] = gr.MultimodalTextbox(
             label=t("message"),
             show_label=False,
@@ -109,9 +116,10 @@ def lay_out(settings: Settings, seed: int | None) -> dict[str, Any]:
 
 def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     """Which event calls which action."""
-    outputs = [parts[name] for name in ("chat", "box", "listing", "saved", "chosen", "seed", "lock", "steps", "guidance")]
+    names = ("chat", "box", "touched", "listing", "place", "saved", "chosen", "seed", "lock", "steps", "guidance")
+    outputs = [parts[name] for name in names]
     setting = [parts[name] for name in SETTINGS]
-    tab, box, chat = parts["tab"], parts["box"], parts["chat"]
+    tab, box, touched, chat = parts["tab"], parts["box"], parts["touched"], parts["chat"]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
     def named(update: Update) -> dict[Any, Any]:
@@ -125,8 +133,8 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
         if nothing:  # Gradio would empty every output of an event that gave nothing
             yield named({})
 
-    async def opened(tab: Tab, saved: Any, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
-        async for update in relay(actions.open(tab, saved, request)):
+    async def opened(tab: Tab, saved: Any, place: str, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
+        async for update in relay(actions.open(tab, saved, place, request)):
             yield update
 
     async def sent(tab: Tab, message: Any, *values: Any) -> AsyncIterator[dict[Any, Any]]:
@@ -168,9 +176,13 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     def chose(tab: Tab, message: Any) -> dict[Any, Any]:
         return named(actions.chose(tab, message))
 
+    def shot(message: Any, photo: str | None) -> dict[Any, Any]:
+        return named(actions.shot(message, photo))
+
     def status(request: gr.Request) -> tuple[Any, Any]:
-        state, values = actions.status()
-        sentence = escape(say(state, language_of(request), **values))
+        state, name, problem = actions.status()
+        language = language_of(request)
+        sentence = escape(say(state, language, name=name, problem=translated(problem, language)))
         return f'<p class="nx-status {state}" role="status">{sentence}</p>', gr.Timer(active=state == "loading")
 
     def furnish(request: gr.Request) -> dict[Any, Any]:
@@ -188,10 +200,14 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
         }
 
     page.load(furnish, None, [parts["answer"], parts["quality"], parts["forbid"], parts["keeps"], chat], **quiet)
-    page.load(opened, [tab, parts["saved"]], outputs, **quiet)
+    page.load(opened, [tab, parts["saved"], parts["place"]], outputs, js="(tab, saved) => [tab, saved, nextgpt.place()]", **quiet)
+    page.load(None, None, [box, touched], js="() => [nextgpt.draft(), String(Math.random())]", **quiet)
+    parts["place"].change(None, [parts["place"]], None, js="(place) => nextgpt.keepPlace(place)", **quiet)
     gr.on([page.load, parts["timer"].tick], status, None, [parts["status"], parts["timer"]], **quiet)
     box.submit(sent, [tab, box, *setting], outputs, trigger_mode="multiple", **quiet)
-    box.change(chose, [tab, box], outputs, trigger_mode="always_last", **quiet)
+    keep = "(tab, message) => (nextgpt.keepDraft(message), [tab, message])"
+    gr.on([box.change, touched.change], chose, [tab, box], outputs, js=keep, trigger_mode="always_last", **quiet)
+    parts["webcam"].change(shot, [box, parts["webcam"]], [chat, box, touched, parts["webcam"], parts["camera"]], **quiet)
     box.stop(actions.stop, [tab], None, queue=False, **quiet)
     chat.example_select(example, [tab, *setting], outputs, **quiet)
     chat.retry(retried, [tab, *setting], outputs, **quiet)

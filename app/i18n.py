@@ -19,6 +19,7 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
     "conversation": ("Conversation", "对话"),
     "message": ("Your message", "您的消息"),
     "message_hint": ("Write, or drop files here", "输入消息,或将文件拖到这里"),
+    "camera": ("Camera", "摄像头"),
     # the sidebar
     "conversations": ("Conversations", "对话列表"),
     "new": ("New conversation", "新对话"),

@@ -1,4 +1,13 @@
-// What Gradio has no hook for: buttons inside answers, and three keys. Everything else is in Python.
+// What Gradio has no hook for: a tab's own memory, buttons inside answers, names for screen readers, three keys. The rest is in Python.
+
+// What a tab keeps through a reload, the back button and a restart of the server: its unsent message and its conversation's name.
+const nextgpt = {
+  keepDraft: (message) => sessionStorage.setItem("nextgpt-draft", JSON.stringify(message)),
+  draft: () => JSON.parse(sessionStorage.getItem("nextgpt-draft")) ?? { text: "", files: [] },
+  keepPlace: (place) => sessionStorage.setItem("nextgpt-place", place ?? ""),
+  place: () => sessionStorage.getItem("nextgpt-place") ?? "",
+};
+
 (() => {
   // A button in an answer carries data-nx="verb:where"; a hidden text box takes it to Python. The number makes each press a change.
   let presses = 0;
@@ -15,14 +24,29 @@
   // What Gradio leaves without a name for screen readers: pictures that open, groups with a label, icons that act as buttons.
   const names = {
     "#nx-chat .image-container > button:not([aria-label])": (button) => {
-      button.setAttribute("aria-label", document.documentElement.lang.startsWith("zh") ? "放大图片" : "Enlarge the picture");
+      button.setAttribute("aria-label", navigator.language.startsWith("zh") ? "放大图片" : "Enlarge the picture");
     },
     "#nx-chat [data-testid=bot][aria-label]:not([role]), #nx-chat [data-testid=user][aria-label]:not([role])": (group) => group.setAttribute("role", "group"),
     "#nx-chat .examples[role=list]": (list) => list.removeAttribute("role"), // its children are buttons
     "#nx-chat .minimal-audio-player[aria-label]:not([role])": (group) => group.setAttribute("role", "group"),
   };
+  // Sentences that Gradio has in English only.
+  const phrases = [
+    [/^File\(s\) exceed the maximum allowed size of (.+?): (.+)$/s, "文件超过上限($1):$2"],
+    [/^Connection to the server was lost\..*$/s, "与服务器的连接已断开,正在重新连接…"],
+    [/^Connection Lost$/, "连接已断开"],
+  ];
+  const translate = (words) => {
+    const sentence = words.data.trim();
+    for (const [english, chinese] of phrases) if (english.test(sentence)) words.data = sentence.replace(english, chinese);
+  };
   const label = () => {
     for (const [selector, name] of Object.entries(names)) document.querySelectorAll(selector).forEach(name);
+    if (!navigator.language.startsWith("zh")) return;
+    for (const toast of document.querySelectorAll(".toast-body")) {
+      const texts = document.createTreeWalker(toast, NodeFilter.SHOW_TEXT);
+      while (texts.nextNode()) translate(texts.currentNode);
+    }
   };
   let labelling = 0;
   new MutationObserver(() => {

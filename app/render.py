@@ -18,6 +18,7 @@ from app.files import FileStore, StoredFile
 from app.i18n import noun, say
 from app.jobs import Job
 from app.routing_view import routing_panel
+from app.translate import translated
 
 Content = dict[str, Any]
 # The settings that a person sees under a medium, where they are known.
@@ -63,7 +64,7 @@ class Renderer:
             elif piece.file is not None:
                 content += self._medium(piece.file, f"{number}:{piece.index}", language)
             elif piece.error:
-                reason = say("medium_failed", language, noun=noun(piece.modality, language), reason=piece.error)
+                reason = say("medium_failed", language, noun=noun(piece.modality, language), reason=translated(piece.error, language))
                 content.append(self._notice(reason, "problem"))
             elif answer.finished:
                 content.append(self._notice(say("medium_stopped", language, noun=noun(piece.modality, language))))
@@ -169,7 +170,7 @@ def versions(turn: Turn, number: int, language: str) -> str:
 def ending(answer: Answer, said: bool, language: str) -> list[tuple[str, str]]:
     """What is to be said after an answer that did not end as usual: (sentence, kind)."""
     if answer.status == "failed":
-        return [(answer.error, "problem")]
+        return [(translated(answer.error, language), "problem")]
     if answer.status == "cancelled":
         return [(say("stopped", language), "quiet")]
     if not said:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a microphone that beeps, a webcam with a test picture
+    "--use-fake-ui-for-media-stream",
 ]
 
 
@@ -38,56 +41,102 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-def start_server(tmp: Path, *arguments: str, **environment: str) -> tuple[subprocess.Popen, str]:
-    """tests/browser/serve_fake.py in a process of its own, waited for until it answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    variables = {**os.environ, "NEXTGPT_DATA_DIR": str(tmp), "PYTHONPATH": str(ROOT), **environment}
-    command = [sys.executable, "-m", "tests.browser.serve_fake", "--port", str(port), *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=(tmp / "server.log").open("w"), stderr=subprocess.STDOUT)
-    address = f"http://127.0.0.1:{port}/"
-    end = time.monotonic() + 120 * PATIENCE
-    while process.poll() is None and time.monotonic() < end:
-        try:
-            urllib.request.urlopen(address, timeout=20 * PATIENCE).close()
-            return process, address
-        except OSError:
-            time.sleep(0.25)
-    process.kill()
-    raise RuntimeError("the page did not start:\n" + (tmp / "server.log").read_text())
+class Server:
+    """The page in a process of its own: tests/browser/serve_fake.py, or another command that takes --port. The port stays the same."""
+
+    def __init__(self, folder: Path, *arguments: str, command: tuple[str, ...] = ("-m", "tests.browser.serve_fake"), **environment: str):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        self.address = f"http://127.0.0.1:{port}/"
+        self._log = folder / "server.log"
+        self._command = [sys.executable, *command, "--port", port, *arguments]
+        self._environment = {**os.environ, "NEXTGPT_DATA_DIR": str(folder), "PYTHONPATH": str(ROOT), **environment}
+        self._process: subprocess.Popen | None = None
+
+    def start(self) -> str:
+        """Start it and wait until it answers; returns the address."""
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
+        end = time.monotonic() + 120 * PATIENCE
+        while self._process.poll() is None and time.monotonic() < end:
+            try:
+                urllib.request.urlopen(self.address, timeout=20 * PATIENCE).close()
+                return self.address
+            except OSError:
+                time.sleep(0.1)
+        self.stop()
+        raise RuntimeError("the page did not start:\n" + self._log.read_text())
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=20)
+            self._process = None
 
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    process, address = start_server(tmp_path_factory.mktemp("page"))
-    yield address
-    process.terminate()
-    process.wait(timeout=20)
+    server = Server(tmp_path_factory.mktemp("page"), NEXTGPT_TURNS_PER_MINUTE="1000")
+    yield server.start()
+    server.stop()
+
+
+class People:
+    """Browser contexts, one per person. A context that was left clean is used again: its cache has the page's scripts already."""
+
+    def __init__(self, chromium: Any) -> None:
+        self._chromium = chromium
+        self._free: list[tuple[dict[str, Any], Any]] = []
+
+    def enter(self, options: dict[str, Any]) -> Any:
+        for entry in self._free:
+            if entry[0] == options:
+                self._free.remove(entry)
+                return entry[1]
+        context = self._chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, "locale": "en-US", **options})
+        context.set_default_timeout(30_000 * PATIENCE)
+        return context
+
+    def leave(self, options: dict[str, Any], context: Any, address: str) -> None:
+        for page in context.pages:
+            if not page.url.startswith(address):
+                context.close()
+                return
+            page.evaluate("localStorage.clear()")
+            page.close()
+        self._free.append((options, context))
+
+
+@pytest.fixture(scope="session")
+def people(chromium: Any) -> People:
+    return People(chromium)
 
 
 @pytest.fixture()
-def open_page(chromium: Any, address: str) -> Iterator[Callable[..., Any]]:
+def open_page(people: People, address: str) -> Iterator[Callable[..., Any]]:
     """Opens the page as a new person; keyword arguments go to the browser's context. Fails on an error in the page's scripts."""
-    contexts, errors = [], []
+    here: list[tuple[dict[str, Any], Any]] = []
+    errors: list[str] = []
 
-    def open_one(*, at: str = address, **options: Any) -> Any:
-        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, "locale": "en-US", **options})
-        context.set_default_timeout(30_000 * PATIENCE)
-        contexts.append(context)
+    def open_one(*, at: str = address, state: str = "ready", **options: Any) -> Any:
+        context = people.enter(options)
+        here.append((options, context))
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        ready(page, at)
+        ready(page, at, state)
         return page
 
     yield open_one
-    for context in contexts:
-        context.close()
+    errors = [error for error in errors if error != "signal is aborted without reason"]  # Gradio's recorder, when it is put away
+    for options, context in here:
+        people.leave(options, context, address)
     assert errors == []
 
 
-def ready(page: Any, address: str) -> None:
+def ready(page: Any, address: str, state: str = "ready") -> None:
+    """Open or reload the page and wait until it shows what was there and can be used."""
     page.goto(address)
     page.wait_for_selector("#nx-box textarea")
-    page.wait_for_selector(".nx-status.ready")
-    page.wait_for_timeout(300)
+    page.wait_for_selector(f".nx-status.{state}")
+    page.wait_for_function("sessionStorage.getItem('nextgpt-place')")  # the page knows whose it is

@@ -1,0 +1,70 @@
+"""The core speaks English only. Its sentences that a person may meet, in Chinese, by pattern."""
+
+import re
+
+NAME, NUMBER = r"(?P<name>.+)", r"[0-9,.]+"
+DAMAGED = "{name} 已损坏或不完整,请重新发送。"
+
+# The order matters: the first pattern that fits a whole sentence is taken. Groups keep their names in the translation.
+CHINESE: tuple[tuple[str, str], ...] = (
+    # files
+    (rf"{NAME} is not there any more; please add it again\.", "{name} 已不存在,请重新添加。"),
+    (rf"{NAME} is empty \(0 bytes\); please choose another file\.", "{name} 是空文件(0 字节),请选择其他文件。"),
+    (
+        rf"{NAME} has (?P<size>{NUMBER} MB) and at most (?P<limit>{NUMBER} MB) can be read; please send a smaller file\.",
+        "{name} 大小为 {size},最多可读 {limit},请发送更小的文件。",
+    ),
+    (rf"{NAME} is a HEIC picture, which cannot be read here; .+", "{name} 是 HEIC 图片,这里无法读取,请以 JPEG 或 PNG 发送。"),
+    (
+        rf"{NAME} is not a picture, sound or film that can be read; .+",
+        "{name} 不是可读取的图片、声音或视频,请发送 PNG、JPEG、WAV、MP3 或 MP4。",
+    ),
+    (rf"{NAME} has neither moving pictures nor sound in it; .+", "{name} 中既没有画面也没有声音,请选择其他文件。"),
+    (rf"{NAME} is damaged( or cut off)? and cannot be (shown|played|heard); please send it again\.", DAMAGED),
+    # pictures
+    (rf"{NAME} is not a picture that can be read; .+", "{name} 不是可读取的图片,请以 PNG 或 JPEG 发送。"),
+    (rf"{NAME} has too many pixels \(more than (?P<limit>\d+) million\); .+", "{name} 像素过多(超过 {limit} 百万),请发送较小的副本。"),
+    (rf"{NAME} is (?P<size>\d+ × \d+) pixels: there is nothing to see; .+", "{name} 只有 {size} 像素,没有内容,请发送其他图片。"),
+    (rf"{NAME} is too narrow a strip \((?P<size>\d+ × \d+)\); .+", "{name} 过于狭长({size}),请裁剪后重新发送。"),
+    # sounds
+    (rf"{NAME} is not a sound that can be read; .+", "{name} 不是可读取的声音,请以 WAV 或 MP3 发送。"),
+    (rf"{NAME} holds no (sound|valid samples).*", "{name} 中没有声音,请重新录制或选择其他文件。"),
+    (
+        rf"{NAME} claims (?P<rate>\d+) Hz and (?P<channels>\d+) channels, .+",
+        "{name} 标称 {rate} Hz、{channels} 声道,无法读取,请导出为 WAV 或 MP3。",
+    ),
+    (r"This sound is silent\.", "这段声音是静音。"),
+    (r"The first (?P<seconds>\d+) s of this sound are used\.", "将使用此声音的前 {seconds} 秒。"),
+    # films
+    (rf"{NAME} has no (frame that can be shown|moving picture in it); .+", "{name} 中没有可显示的画面,请发送其他视频。"),
+    (rf"{NAME} is (?P<size>\d+ × \d+) pixels large, which is too much; .+", "{name} 的画面为 {size} 像素,过大,请发送较小的副本。"),
+    (rf"{NAME} is (?P<length>.+) long, which is too much; .+", "{name} 长 {length},过长,请只发送需要的部分。"),
+    (r"The first (?P<seconds>\d+) s of this film are used\.", "将使用此视频的前 {seconds} 秒。"),
+    # a turn
+    (r"This model cannot perceive a (picture|sound|film); .+", "此模型无法感知这类文件,请用文字描述。"),
+    (
+        rf"This message is too long \((?P<length>{NUMBER}) tokens; (?P<room>{NUMBER}) fit\)\. .+",
+        "此消息过长({length} 个词元,最多 {room} 个),请缩短或减少文件。",
+    ),
+    (r"An answer can have 1 to (?P<limit>\d+) tokens, not (?P<wanted>-?\d+)\.", "回答长度须为 1 至 {limit} 个词元,而非 {wanted}。"),
+    (r"A (picture|sound|film) is both asked for and forbidden; .+", "同一种媒体既被要求又被禁止,请更改其中一项设置。"),
+    (r"The preset '(?P<preset>.+)' has no decoder for a (picture|sound|film), .+", "预设“{preset}”没有相应的解码器,因此未生成。"),
+    (r"The safety checker held this picture back; .+", "安全检查拦下了这张图片,请换种说法或换个种子。"),
+    (r"The (picture|sound|film) came out as invalid numbers; .+", "生成结果含无效数值,请更改设置或使用 float32。"),
+    # the page's own machinery
+    (r"There was not enough memory for this answer; .+", "内存不足,无法回答;请减少文件或帧数后重试。"),
+    (r"Something went wrong while answering; .+", "回答时出错,请重试;若再次发生,请查看日志。"),
+    (r"This conversation file is too large; at most (?P<limit>\d+ MB) can be imported\.", "对话文件过大,最多可导入 {limit}。"),
+    (r"This is not an exported conversation.+", "这不是导出的对话,或文件已损坏,请选择其他 zip 文件。"),
+    (r"The model (?P<name>.+) could not be loaded: (?P<problem>.+)", "模型 {name} 无法加载:{problem}"),
+)
+
+
+def translated(sentence: str, language: str) -> str:
+    """A sentence of the core in the page's language; what is not known stays English."""
+    if language == "zh":
+        for pattern, chinese in CHINESE:
+            found = re.fullmatch(pattern, sentence, re.DOTALL)
+            if found:
+                return chinese.format(**found.groupdict())
+    return sentence

@@ -1,0 +1,46 @@
+"""What a person does on the page, and where they look."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.browser.conftest import ROOT
+
+EXAMPLES = ROOT / "assets" / "examples"
+BOX = "#nx-box textarea"
+MEDIA = {  # in the order in which the fake engine makes them
+    "picture": "#nx-chat .bot .image-container img",
+    "sound": "#nx-chat .bot [data-testid^=waveform]",
+    "film": "#nx-chat .bot video",
+}
+
+
+def write(page: Any, text: str) -> None:
+    page.fill(BOX, text)
+
+
+def choose(page: Any, *files: Path) -> None:
+    """Choose files with the box's upload button, and wait until each was looked at."""
+    page.set_input_files("#nx-box input[type=file]", [str(file) for file in files])
+    page.wait_for_function(f"document.querySelectorAll('.nx-chosen li').length == {len(files)}")
+
+
+def send(page: Any, text: str, files: list[Path] | None = None) -> None:
+    if files:
+        choose(page, *files)
+    write(page, text)
+    page.press(BOX, "Enter")
+
+
+def answered(page: Any, turns: int = 1) -> None:
+    """Wait until so many answers are complete and the next message can be sent."""
+    page.wait_for_function(f"document.querySelectorAll('.nx-routing').length == {turns}")
+    page.wait_for_selector("#nx-box .submit-button")
+
+
+def emptied(page: Any) -> None:
+    """Wait until no message is shown."""
+    page.wait_for_function("document.querySelectorAll('#nx-chat .user-row').length == 0")
+
+
+def last_answer(page: Any) -> str:
+    return page.locator("#nx-chat .bot-row").last.inner_text()

@@ -1,0 +1,98 @@
+"""8. Private: a person's files are theirs, nothing goes out, passwords and limits hold."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urljoin
+
+import pytest
+
+from tests.browser.conftest import ROOT, Server, ready
+from tests.browser.person import EXAMPLES, MEDIA, answered, emptied, send
+
+pytestmark = pytest.mark.browser
+
+
+def media_address(page: Any) -> str:
+    """The whole address of the picture in the last answer."""
+    return urljoin(page.url, page.locator(MEDIA["picture"]).last.get_attribute("src"))
+
+
+def status(address: str) -> int:
+    """What a stranger without cookies is told at an address."""
+    try:
+        with urllib.request.urlopen(address) as reply:
+            return int(reply.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_no_file_of_the_server_and_no_folder_is_shown(open_page: Callable, address: str) -> None:
+    page = open_page()
+    send(page, "a picture please", [EXAMPLES / "picture.png"])
+    answered(page)
+    file = Path(unquote(media_address(page)).partition("file=")[2])
+    folder = file.parent
+    guesses = ["/etc/passwd", ROOT / "launch.py", f"{ROOT}/app/../launch.py", folder, folder.parent, folder.parent.parent]
+    guesses += [folder / "1.png", folder.parent / ("0" * 32) / file.name, folder.parent / "*" / file.name]
+    for guess in guesses:
+        assert status(f"{address}gradio_api/file={quote(str(guess))}") in (403, 404), guess
+
+
+def test_nothing_is_fetched_from_elsewhere(open_page: Callable, address: str) -> None:
+    assert status(f"{address}gradio_api/file=http://example.com/") == 403
+    page = open_page()
+    asked: list[str] = []
+    page.on("requestfinished", lambda request: asked.append(request.url))
+    page.on("console", lambda message: asked.append(message.text) if "Content Security Policy" in message.text else None)
+    send(page, f"a picture please ![x]({address.replace('127.0.0.1', 'localhost')}favicon.ico)", [EXAMPLES / "picture.png"])
+    answered(page)
+    assert [url for url in asked if "Content Security Policy" in url], "the picture in the words was not even tried"
+    assert [url for url in asked if not url.startswith((address, "data:", "blob:")) and "Content Security Policy" not in url] == []
+
+
+def test_media_are_really_shown_under_the_content_policy(open_page: Callable) -> None:
+    page = open_page()
+    send(page, "a slow picture, sound and film please", [EXAMPLES / "picture.png"])
+    shown = "[...document.querySelectorAll({!r})].filter(image => image.naturalWidth > 0).length == {}"
+    page.wait_for_function(shown.format(".nx-preview img", 1))
+    answered(page)
+    page.wait_for_function(shown.format("#nx-chat .image-container img", 2))
+    page.wait_for_function("document.querySelector('#nx-chat video').readyState >= 2")
+    page.wait_for_function("document.querySelector('#nx-chat .minimal-audio-player').innerText.includes('0:02')")
+
+
+def test_delete_removes_the_files(open_page: Callable) -> None:
+    page = open_page()
+    send(page, "a picture please")
+    answered(page)
+    address = media_address(page)
+    assert status(address) == 200
+    page.click("#nx-delete")
+    emptied(page)
+    assert status(address) in (403, 404)
+
+
+def test_a_password_keeps_others_out(open_page: Callable, chromium: Any, tmp_path: Path) -> None:
+    server = Server(tmp_path, "--auth")
+    context = chromium.new_context(locale="en-US")
+    try:
+        address = server.start()
+        assert status(f"{address}gradio_api/file=/tmp/x") == 401
+        page = context.new_page()
+        page.goto(address)
+        page.fill("input:not([type=password])", "ada")
+        page.fill("input[type=password]", "wrong")
+        page.click("button:has-text('Login')")
+        page.wait_for_selector("text=Incorrect")
+        page.fill("input[type=password]", "secret")
+        page.click("button:has-text('Login')")
+        ready(page, address)
+        send(page, "a picture please")
+        answered(page)
+        assert status(media_address(page)) == 401
+    finally:
+        context.close()
+        server.stop()
