@@ -74,6 +74,8 @@ class Actions:
             gr.Warning(problem)
             return
         looked = await asyncio.gather(*(asyncio.to_thread(checked, path) for path in paths))
+        if self._busy(tab):  # the same message was sent twice, and the other one was looked at first
+            return
         for file in looked:
             if file.problem:
                 gr.Warning(say("left_out", tab.language, problem=translated(file.problem, tab.language)))

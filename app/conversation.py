@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from app.files import FileStore, StoredFile
-from app.previews import data_uri
+from app.previews import checked_uri, data_uri
 from nextgpt_core.messages import (
     Event,
     Media,
@@ -36,7 +36,7 @@ class Piece:
     step: int = 0
     steps: int = 0
     started: float = 0.0  # time.monotonic() of MediaStarted
-    preview: str = ""  # the last preview as data URI; never saved
+    preview: str = ""  # the last preview as data URI, while it is made and after a stop
     file: StoredFile | None = None
     error: str = ""
 
@@ -167,7 +167,7 @@ class Conversation:
 
 
 def to_json(conversation: Conversation) -> dict[str, Any]:
-    """A JSON object without previews; floats rounded, so that it stays small in the browser."""
+    """A JSON object; floats rounded, so that it stays small in the browser."""
     turns = []
     for turn in conversation.turns:
         versions = [_answer_json(answer) for answer in turn.versions]
@@ -193,7 +193,8 @@ def _piece_json(piece: Piece) -> dict[str, Any]:
     if piece.kind == "text":
         return {"kind": "text", "text": piece.text}
     file = asdict(piece.file) if piece.file else None
-    return {"kind": "media", "index": piece.index, "modality": piece.modality, "file": file, "error": piece.error}
+    kept = {"index": piece.index, "modality": piece.modality, "file": file, "error": piece.error, "preview": piece.preview}
+    return {"kind": "media", **kept}
 
 
 def _turn(value: Any) -> Turn:
@@ -217,9 +218,9 @@ def _answer(value: Any) -> Answer:
             answer.pieces.append(Piece("text", text=_text(piece["text"])))
         else:
             file = StoredFile.from_json(piece["file"]) if piece["file"] else None
-            answer.pieces.append(
-                Piece("media", index=int(piece["index"]), modality=_text(piece["modality"]), file=file, error=_text(piece["error"]))
-            )
+            made = Piece("media", index=int(piece["index"]), modality=_text(piece["modality"]), file=file, error=_text(piece["error"]))
+            made.preview = checked_uri(_text(piece.get("preview", "")))
+            answer.pieces.append(made)
     return answer
 
 

@@ -123,8 +123,6 @@ class Desk:
                 return
             del self._jobs[job.conversation.id]
         answer = job.answer
-        for piece in answer.pieces:
-            piece.preview = ""
         if not answer.finished:
             answer.status, answer.error = status, error
         job.conversation.updated = time.time()

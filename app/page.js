@@ -2,11 +2,20 @@
 
 // What a tab keeps through a reload, the back button and a restart of the server: its unsent message and its conversation's name.
 const nextgpt = {
+  opened: false,
   keepDraft: (message) => sessionStorage.setItem("nextgpt-draft", JSON.stringify(message)),
-  draft: () => JSON.parse(sessionStorage.getItem("nextgpt-draft")) ?? { text: "", files: [] },
+  draft: () => {
+    nextgpt.opened = true;
+    return JSON.parse(sessionStorage.getItem("nextgpt-draft")) ?? { text: "", files: [] };
+  },
   keepPlace: (place) => sessionStorage.setItem("nextgpt-place", place ?? ""),
   place: () => sessionStorage.getItem("nextgpt-place") ?? "",
 };
+// Without a connection Gradio handles no events: what was written since then is taken along when it loads the page anew.
+addEventListener("pagehide", () => {
+  const box = document.querySelector("#nx-box textarea");
+  if (nextgpt.opened && box) nextgpt.keepDraft({ ...nextgpt.draft(), text: box.value });
+});
 
 (() => {
   // A button in an answer carries data-nx="verb:where"; a hidden text box takes it to Python. The number makes each press a change.

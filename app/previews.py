@@ -2,11 +2,15 @@
 
 import base64
 import io
+import re
 
 import numpy as np
 from PIL import Image
 
 LONGEST = 256  # pixels; a preview is shown no larger
+
+
+URI = re.compile(r"data:image/jpeg;base64,[A-Za-z0-9+/]{1,60000}={0,2}")
 
 
 def data_uri(pixels: np.ndarray) -> str:
@@ -16,3 +20,8 @@ def data_uri(pixels: np.ndarray) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def checked_uri(value: str) -> str:
+    """What a browser or a file held, where it is such a URI, else nothing."""
+    return value if URI.fullmatch(value) else ""

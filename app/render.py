@@ -67,7 +67,7 @@ class Renderer:
                 reason = say("medium_failed", language, noun=noun(piece.modality, language), reason=translated(piece.error, language))
                 content.append(self._notice(reason, "problem"))
             elif answer.finished:
-                content.append(self._notice(say("medium_stopped", language, noun=noun(piece.modality, language))))
+                content.append(self._html(stopped(piece, language)))
             else:
                 content.append(self._html(progress(piece, language)))
         if not answer.finished:
@@ -153,6 +153,14 @@ def progress(piece: Piece, language: str) -> str:
         f'<progress max="{piece.steps or 1}" value="{piece.step}" aria-label="{escape(facts[0])}"></progress>'
         f"<span>{escape(' · '.join(facts))}</span></div>"
     )
+
+
+def stopped(piece: Piece, language: str) -> str:
+    """HTML of a medium that was stopped: the last that was seen of it stays."""
+    sentence = f'<p class="nx-notice quiet">{say("medium_stopped", language, noun=noun(piece.modality, language))}</p>'
+    if not piece.preview:
+        return sentence
+    return f'<div class="nx-making {piece.modality}"><div class="nx-preview"><img src="{piece.preview}" alt=""></div>{sentence}</div>'
 
 
 def versions(turn: Turn, number: int, language: str) -> str:

@@ -55,7 +55,7 @@ def test_events_fold_into_pieces_in_the_order_of_the_text(store: FileStore) -> N
     assert answer.finished and answer.cut and answer.seed == 9
 
 
-def test_json_brings_everything_back_but_previews(store: FileStore) -> None:
+def test_json_brings_everything_back(store: FileStore) -> None:
     conversation = Conversation()
     file = store.adopt(check(EXAMPLES / "picture.png"), conversation.id)
     conversation.turns.append(Turn("a picture and a sound", [file]))
@@ -72,6 +72,18 @@ def test_an_answer_that_was_running_comes_back_as_stopped() -> None:
     conversation = Conversation(turns=[Turn("hello")])
     conversation.turns[0].answer.status = "running"
     assert from_json(to_json(conversation)).turns[0].answer.status == "cancelled"
+
+
+def test_the_last_preview_of_a_stopped_medium_is_kept_and_nothing_else_in_its_place(store: FileStore) -> None:
+    conversation = Conversation(turns=[Turn("a picture")])
+    answer = conversation.turns[0].answer
+    answer.add(MediaStarted(0, "image", 8), store)
+    answer.add(MediaProgress(0, "image", 2, 8, np.zeros((8, 8, 3), np.uint8)), store)
+    answer.status = "cancelled"
+    saved = to_json(conversation)
+    assert from_json(saved).turns[0].answer.pieces[0].preview.startswith("data:image/jpeg;base64,")
+    saved["turns"][0]["versions"][0]["pieces"][0]["preview"] = 'x" onerror="alert(1)'
+    assert from_json(saved).turns[0].answer.pieces[0].preview == ""
 
 
 @pytest.mark.parametrize(

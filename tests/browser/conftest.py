@@ -1,18 +1,18 @@
 """The page with the fake engine behind it, in Debian's Chromium."""
 
+import multiprocessing
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.browser.serve_fake import serve_fake
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -41,43 +41,59 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-class Server:
-    """The page in a process of its own: tests/browser/serve_fake.py, or another command that takes --port. The port stays the same."""
+# Servers are forked from one process that imports the page once, when the first of them starts.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.browser.serve_fake"])
 
-    def __init__(self, folder: Path, *arguments: str, command: tuple[str, ...] = ("-m", "tests.browser.serve_fake"), **environment: str):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = str(probe.getsockname()[1])
+
+class Server:
+    """tests/browser/serve_fake.py in a process of its own. The port stays the same when it is started again."""
+
+    def __init__(self, folder: Path, environment: dict[str, str] | None = None, **options: Any) -> None:
+        port = free_port()
         self.address = f"http://127.0.0.1:{port}/"
         self._log = folder / "server.log"
-        self._command = [sys.executable, *command, "--port", port, *arguments]
-        self._environment = {**os.environ, "NEXTGPT_DATA_DIR": str(folder), "PYTHONPATH": str(ROOT), **environment}
-        self._process: subprocess.Popen | None = None
+        self._arguments = (port, self._log, {"NEXTGPT_DATA_DIR": str(folder), **(environment or {})})
+        self._options = options
+        self._process: Any = None
 
     def start(self) -> str:
         """Start it and wait until it answers; returns the address."""
-        with self._log.open("a") as log:
-            self._process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
-        end = time.monotonic() + 120 * PATIENCE
-        while self._process.poll() is None and time.monotonic() < end:
-            try:
-                urllib.request.urlopen(self.address, timeout=20 * PATIENCE).close()
-                return self.address
-            except OSError:
-                time.sleep(0.1)
-        self.stop()
-        raise RuntimeError("the page did not start:\n" + self._log.read_text())
+        self._process = FORKS.Process(target=serve_fake, args=self._arguments, kwargs=self._options, daemon=True)
+        self._process.start()
+        if not answers(self.address, self._process.is_alive):
+            self.stop()
+            raise RuntimeError("the page did not start:\n" + self._log.read_text())
+        return self.address
 
     def stop(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(timeout=20)
+            self._process.join()
             self._process = None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(address: str, alive: Callable[[], bool]) -> bool:
+    """Wait until a server answers; False where it ended instead, or takes too long."""
+    end = time.monotonic() + 120 * PATIENCE
+    while alive() and time.monotonic() < end:
+        try:
+            urllib.request.urlopen(address, timeout=20 * PATIENCE).close()
+            return True
+        except OSError:
+            time.sleep(0.1)
+    return False
 
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = Server(tmp_path_factory.mktemp("page"), NEXTGPT_TURNS_PER_MINUTE="1000")
+    server = Server(tmp_path_factory.mktemp("page"), {"NEXTGPT_TURNS_PER_MINUTE": "1000"})
     yield server.start()
     server.stop()
 

@@ -1,6 +1,6 @@
-"""The page over the fake engine, as a process: python -m tests.browser.serve_fake --port 7999."""
+"""The page over the fake engine, as a process of its own. Runs in a fork of a process that has imported everything already."""
 
-import argparse
+import os
 import time
 from pathlib import Path
 
@@ -8,19 +8,18 @@ from app.chat import make_page, serve
 from app.settings import read_settings
 from tests.app.fake_engine import FakeEngine
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--loaded-when", type=Path, help="the model has loaded when this file is there")
-    parser.add_argument("--step-seconds", type=float, default=0.03)
-    parser.add_argument("--auth", action="store_true")
-    options = parser.parse_args()
+
+def serve_fake(port: int, log: Path, environment: dict[str, str], auth: bool = False, loaded_when: Path | None = None) -> None:
+    """Serve until killed. The model has loaded when the file `loaded_when` is there."""
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 1)
+    os.dup2(1, 2)
+    os.environ.update(environment)
 
     def load() -> FakeEngine:
-        while options.loaded_when and not options.loaded_when.exists():
+        while loaded_when and not loaded_when.exists():
             time.sleep(0.05)
-        return FakeEngine(word_seconds=0.01, step_seconds=options.step_seconds, steps=10)
+        return FakeEngine(word_seconds=0.01, step_seconds=0.03, steps=10)
 
     settings = read_settings()
     page = make_page(load, settings, name="fake")
-    serve(page, settings, port=options.port, auth=[("ada", "secret")] if options.auth else None)
+    serve(page, settings, port=port, auth=[("ada", "secret")] if auth else None)

@@ -37,10 +37,10 @@ def test_the_server_is_started_anew(open_page: Callable, tmp_path: Path) -> None
         send(page, "a picture please")
         answered(page)
         write(page, "not sent yet")
-        page.wait_for_timeout(200)
+        page.evaluate("window.before = true")
         server.stop()
         server.start()
-        page.wait_for_function(f"document.querySelector({BOX!r})?.value == 'not sent yet'")
+        page.wait_for_function(f"!window.before && document.querySelector({BOX!r})?.value == 'not sent yet'")
         page.wait_for_selector(MEDIA["picture"])
         page.press(BOX, "Enter")
         answered(page, 2)
@@ -132,6 +132,7 @@ def test_nothing_and_too_much_are_said_and_nothing_is_lost(open_page: Callable) 
 
 def test_sending_twice_is_answered_once(open_page: Callable) -> None:
     page = open_page()
+    choose(page, EXAMPLES / "sound.wav")
     write(page, "a slow picture please")
     page.evaluate("const button = document.querySelector('#nx-box .submit-button'); button.click(); button.click();")
     answered(page)
@@ -184,7 +185,7 @@ def test_a_person_waits_in_line_and_others_stay_responsive(open_page: Callable) 
 
 def test_the_page_is_up_while_the_model_loads(open_page: Callable, tmp_path: Path) -> None:
     loaded = tmp_path / "loaded"
-    server = Server(tmp_path, "--loaded-when", str(loaded))
+    server = Server(tmp_path, loaded_when=loaded)
     try:
         page: Any = open_page(at=server.start(), state="loading")
         page.wait_for_selector(".nx-status.loading:has-text('fake is loading')")

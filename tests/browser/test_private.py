@@ -76,7 +76,7 @@ def test_delete_removes_the_files(open_page: Callable) -> None:
 
 
 def test_a_password_keeps_others_out(open_page: Callable, chromium: Any, tmp_path: Path) -> None:
-    server = Server(tmp_path, "--auth")
+    server = Server(tmp_path, auth=True)
     context = chromium.new_context(locale="en-US")
     try:
         address = server.start()

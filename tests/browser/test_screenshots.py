@@ -1,0 +1,69 @@
+"""The pictures in docs/screenshots, taken anew with NEXTGPT_SCREENSHOTS=1; without it they are taken and thrown away."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import ROOT
+from tests.browser.person import EXAMPLES, answered, send, write
+
+pytestmark = pytest.mark.browser
+LARGEST = 300_000  # bytes
+
+
+@pytest.fixture()
+def shots(tmp_path: Path) -> Path:
+    folder = ROOT / "docs" / "screenshots" if os.environ.get("NEXTGPT_SCREENSHOTS") else tmp_path
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def take(page: Any, path: Path) -> None:
+    page.wait_for_timeout(800)
+    page.screenshot(path=path)
+    assert path.stat().st_size < LARGEST
+
+
+def test_light(open_page: Callable, shots: Path) -> None:
+    page = open_page()
+    take(page, shots / "start.png")
+    send(page, "What is in this picture? Make me a slow film and a sound of it.", [EXAMPLES / "picture.png"])
+    page.wait_for_selector(".nx-making:has-text('step 6')")
+    page.screenshot(path=shots / "working.png")
+    answered(page)
+    take(page, shots / "answered.png")
+
+
+def test_dark_with_the_routing_panel(open_page: Callable, shots: Path) -> None:
+    page = open_page(color_scheme="dark")
+    send(page, "Let me hear a sound of this picture.", [EXAMPLES / "picture.png"])
+    answered(page)
+    page.click(".nx-routing summary")
+    page.locator(".nx-times").scroll_into_view_if_needed()
+    take(page, shots / "routing-dark.png")
+    page.click("#nx-right .toggle-button")
+    page.click("#nx-advanced button")
+    take(page, shots / "settings-dark.png")
+
+
+def test_phone(open_page: Callable, shots: Path) -> None:
+    page = open_page(viewport={"width": 390, "height": 844}, device_scale_factor=1.5, is_mobile=True, has_touch=True)
+    take(page, shots / "phone-start.png")
+    send(page, "Draw a picture for me.")
+    answered(page)
+    take(page, shots / "phone.png")
+
+
+def test_chinese(open_page: Callable, shots: Path, tmp_path: Path) -> None:
+    page = open_page(locale="zh-CN")
+    send(page, "draw a picture please")
+    answered(page)
+    broken = tmp_path / "holiday.png"
+    broken.write_bytes(b"MZ" * 100)
+    page.set_input_files("#nx-box input[type=file]", [str(EXAMPLES / "sound.wav"), str(broken)])
+    page.wait_for_selector(".nx-chosen li.problem")
+    write(page, "这是什么?")
+    take(page, shots / "chinese.png")
