@@ -1,5 +1,7 @@
 # The chat page in a container: docker build -t nextgpt . && docker run -p 7860:7860 nextgpt
-# Another preset: docker run -e PRESET=7b -v /path/to/weights:/app/checkpoints/7b -p 7860:7860 nextgpt
+# The published preset (a GPU with NVIDIA's container toolkit; `python3 launch.py fetch 7b` has filled checkpoints/7b):
+#   docker build --build-arg REQUIREMENTS=requirements-7b.txt -t nextgpt-7b .
+#   docker run --gpus all -e PRESET=7b -v "$PWD/checkpoints/7b:/app/checkpoints/7b" -p 7860:7860 nextgpt-7b
 FROM python:3.11-slim-bookworm
 
 ENV PYTHONUNBUFFERED=1 \
@@ -19,8 +21,9 @@ WORKDIR /app
 # The packages change rarely and the code often, so they are a layer of their own. The plain build takes torch with CUDA; for a smaller
 # image name PyTorch's index of CPU wheels: --build-arg TORCH_INDEX=URL
 ARG TORCH_INDEX=""
-COPY requirements.txt ./
-RUN pip install ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} -r requirements.txt
+ARG REQUIREMENTS=requirements.txt
+COPY requirements.txt requirements-7b.txt ./
+RUN pip install ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} -r "${REQUIREMENTS}"
 
 COPY --chown=nextgpt:nextgpt checkpoints ./checkpoints
 COPY --chown=nextgpt:nextgpt assets ./assets

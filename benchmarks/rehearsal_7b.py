@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ PICTURE, FILM, FRAMES, SECONDS = 128, (64, 64), 4, 0.5  # what is made, at reduc
 
 
 class Ledger:
-    """One row per part: parameters, bytes, seconds to make and to run, the process's peak memory meanwhile, and output shapes."""
+    """One row per part: parameters, bytes, seconds to make and to run, seconds of CPU for both (other programs do not count in them),
+    the process's peak memory meanwhile, and output shapes."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -69,18 +71,19 @@ class Ledger:
     def part(self, name: str) -> Iterator[dict[str, Any]]:
         row: dict[str, Any] = {"part": name}
         self._part_peak = 0
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.process_time()
         yield row
+        row["cpu"] = round(time.process_time() - busy, 1)
         row["seconds"] = round(time.perf_counter() - started - row.get("making", 0.0), 1)
         row["peak_gb"] = round(self._part_peak / 1e9, 2)
         self.rows.append(row)
         print(json.dumps(row), flush=True)
 
     def table(self) -> str:
-        head = "| part | parameters | weights | made in | ran in | process peak | output |\n|---|---:|---:|---:|---:|---:|---|"
+        head = "| part | parameters | weights | made in | ran in | CPU | process peak | output |\n|---|---:|---:|---:|---:|---:|---:|---|"
         lines = [
             f"| {row['part']} | {row['parameters'] / 1e6:,.1f} M | {row['bytes'] / 1e9:.2f} GB | {row.get('making', 0):.1f} s "
-            f"| {row['seconds']:.1f} s | {row['peak_gb']:.2f} GB | {row['output']} |"
+            f"| {row['seconds']:.1f} s | {row['cpu']:.0f} s | {row['peak_gb']:.2f} GB | {row['output']} |"
             for row in self.rows
         ]
         return "\n".join([head, *lines])
@@ -100,7 +103,7 @@ class Visiting:
             part = self._make()
             row["making"] = round(time.perf_counter() - started, 1)
             modules = part.parts().values() if hasattr(part, "parts") else [part.model]
-            count_into(row, *modules, *([part.safety.model] if getattr(part, "safety", None) else []))
+            count_into(row, *modules)
             result = work(part)
             row["output"] = shape_of(result)
         del part
@@ -237,6 +240,12 @@ def write_inputs(folder: Path) -> list[Media]:
     return [MODALITIES[name].save(one, folder / f"{name}{MODALITIES[name].save_suffix}", provenance={}) for name, one in contents.items()]
 
 
+def processor() -> str:
+    """The name of the CPU."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "a CPU")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="every structure, but narrow and shallow")
@@ -245,6 +254,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write the table as Markdown")
     options = parser.parse_args()
     torch.manual_seed(0)
+    load_before = os.getloadavg()[0]
     ledger = Ledger()
     preset = load_preset("7b")
     llama = dict(published.VICUNA_7B)
@@ -296,7 +306,11 @@ def main() -> None:
     print(ledger.table(), text, sep="\n\n")
     if options.out:
         title = f"# Rehearsal of the 7b preset{' (--small)' if options.small else ''}"
-        how = f"`python benchmarks/rehearsal_7b.py`: random weights, {options.steps} diffusion steps."
+        how = (
+            f"`python benchmarks/rehearsal_7b.py` on {date.today()}: random weights, {options.steps} diffusion steps; {processor()}, "
+            f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}; load average {load_before:.1f} at the "
+            f"start and {os.getloadavg()[0]:.1f} at the end, this program included."
+        )
         options.out.write_text(f"{title}\n\n{how}\n\n{ledger.table()}\n\n{text}\n", encoding="utf-8")
     if sorted(files) != ["audio", "image", "video"] or ledger.peak > 20e9:
         raise SystemExit("The rehearsal failed.")

@@ -2,36 +2,45 @@
 
 import logging
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
+import psutil
 import torch
 
-from nextgpt_core.config import OutputConfig, Preset
+from nextgpt_core.checkpoints import MANIFEST_FILE
+from nextgpt_core.config import OutputConfig, Preset, with_precision
 from nextgpt_core.decoders import DECODERS
 from nextgpt_core.decoders.base import Decoder
 from nextgpt_core.encoders import ENCODERS
 from nextgpt_core.encoders.base import Encoder
 from nextgpt_core.errors import CheckpointMissing, ConfigError, OutOfMemory
 from nextgpt_core.llm import PRECISIONS, LanguageModel, load_language_model
-from nextgpt_core.memory import GIB, plan
+from nextgpt_core.memory import CPU, GIB, Plan, language_model_part, plan
 from nextgpt_core.model import NextGPT
 from nextgpt_core.placement import free_bytes, place
 from nextgpt_core.projections import INPUT_KINDS, InputProjection, OutputProjection
 from nextgpt_core.prompt import TEMPLATES, Template
 from nextgpt_core.quantised import quantise_linears
+from nextgpt_core.token_order import confirm_token_order
 
 log = logging.getLogger(__name__)
+_SMALLER = {"float16": ("8bit", "4bit"), "bfloat16": ("8bit", "4bit"), "8bit": ("4bit",)}  # what a language model may be loaded in instead
 
 
 def build(preset: Preset, *, device: str = "cpu", decoders: Collection[str] | None = None) -> NextGPT:
     """A NextGPT that can take turns: everything loaded strictly, the adapter merged where the weights allow it.
 
-    `decoders` limits which modalities are made (None: all). A bundled modality whose decoder is absent is left out with a warning;
-    everything else that is missing raises CheckpointMissing. On a GPU the parts are placed by a plan for its free memory; OutOfMemory
-    is raised before anything is loaded where there is none that fits.
+    `decoders` limits which modalities are made (None: all). One whose decoder is absent (`fetch --only`) is left out with a warning, and
+    a turn that asks for it says so; everything else that is missing raises CheckpointMissing. On a GPU the parts are placed by a plan for
+    its free memory, with a smaller language model where the preset's precision does not fit; OutOfMemory is raised before anything is
+    loaded where none does. On a CPU 16-bit parts become `on_cpu`'s.
     """
-    where = None if device == "cpu" else plan(preset, free_bytes(device) / GIB)
-    if where is not None and where.refusal is not None:
-        raise OutOfMemory(where.refusal)
+    where = None
+    if device == "cpu":
+        preset = on_cpu(preset, free=psutil.virtual_memory().available)
+    else:
+        where = plan_for(preset, free_bytes(device) / GIB)
+        preset = with_precision(preset, where.precision)
     model = build_trainable(preset, device=device)
     model.load_trained(preset.folder)
     eight_bit_here = preset.llm.precision == "8bit" and device == "cpu"
@@ -40,6 +49,8 @@ def build(preset: Preset, *, device: str = "cpu", decoders: Collection[str] | No
     if eight_bit_here:
         quantise_linears(model.llm.network)
         model.llm.float()
+    if (preset.folder / MANIFEST_FILE).is_file():
+        confirm_token_order(preset, model)
     model.encoder = build_encoder(preset)
     for modality, output in preset.outputs.items():
         if decoders is None or modality in decoders:
@@ -49,6 +60,34 @@ def build(preset: Preset, *, device: str = "cpu", decoders: Collection[str] | No
                 log.warning("no %s will be made: %s", modality, error)
     model.eval()
     return model if where is None else place(model, where, device)
+
+
+def on_cpu(preset: Preset, *, free: float) -> Preset:
+    """The preset in precisions that a CPU is good at: decoders in float32, a 16-bit language model in float32 too where `free` bytes of
+    memory are enough for that, and in 8 bits elsewhere."""
+    outputs = {modality: replace(output, precision="float32") for modality, output in preset.outputs.items()}
+    preset = replace(preset, outputs=outputs)
+    if preset.llm.precision not in ("float16", "bfloat16"):
+        return preset
+    wide = 1.2 * language_model_part(preset, "float32").weights < free
+    log.info("%s: the language model runs in %s on this CPU", preset.name, "float32" if wide else "8 bits")
+    return with_precision(preset, "float32" if wide else "8bit")
+
+
+def plan_for(preset: Preset, vram_gb: float) -> Plan:
+    """The plan of a preset for `vram_gb` GiB: in its own precision, or in the widest smaller one that leaves nothing to the CPU.
+
+    Raises OutOfMemory where nothing fits.
+    """
+    own = preset.llm.precision
+    plans = [plan(preset, vram_gb, precision) for precision in (own, *_SMALLER.get(own, ()))]
+    fitting = [one for one in plans if one.fits]
+    if not fitting:
+        raise OutOfMemory(plans[-1].refusal)
+    chosen = next((one for one in fitting if all(row.where != CPU for row in one.rows)), fitting[-1])
+    if chosen.precision != own:
+        log.warning("%s: a %s language model does not fit %.1f GiB, so it is loaded in %s", preset.name, own, vram_gb, chosen.precision)
+    return chosen
 
 
 def build_trainable(preset: Preset, *, device: str = "cpu") -> NextGPT:
@@ -103,10 +142,9 @@ def build_encoder(preset: Preset) -> Encoder:
     encoder: Encoder = ENCODERS[preset.encoder.kind](preset.file(preset.encoder.path))
     _agree(preset, "encoder.width", preset.encoder.width, encoder.width)
     for modality, count in preset.encoder.tokens.items():
-        if modality in encoder.modalities:
-            _agree(preset, f"encoder.tokens.{modality}", count, encoder.tokens(modality))
-        else:
-            log.warning("%s: the encoder '%s' does not read %s", preset.name, preset.encoder.kind, modality)
+        if modality not in encoder.modalities:
+            raise ConfigError(f"{preset.name}: encoder.tokens names {modality}, which the encoder '{preset.encoder.kind}' does not read.")
+        _agree(preset, f"encoder.tokens.{modality}", count, encoder.tokens(modality))
     return encoder
 
 

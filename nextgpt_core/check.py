@@ -11,6 +11,23 @@ from nextgpt_core.config import Preset, load_preset
 from nextgpt_core.fetch import read_record, read_sources
 from nextgpt_core.model import TRAINED_FILES
 
+# What must lie in a part's folder: of each group at least one.
+_WEIGHTS = ("*.safetensors", "*.bin")
+_DECODER = (
+    ("scheduler/scheduler_config.json",),
+    *((f"{part}/config.json",) for part in ("unet", "vae")),
+    *(tuple(f"{part}/{form}" for form in _WEIGHTS) for part in ("unet", "vae")),
+    ("unconditional.safetensors", "text_encoder/config.json"),
+)
+_NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "imagebind": (("imagebind_huge.safetensors", "imagebind_huge.pth"),),
+    "nano": (("image.safetensors",), ("video.safetensors",), ("audio.safetensors",)),
+    "language model": (("config.json",), ("tokenizer.json", "tokenizer.model"), _WEIGHTS),
+    "stable_diffusion": _DECODER,
+    "zeroscope": _DECODER,
+    "audioldm": (*_DECODER, ("vocoder/config.json", "decoder.json")),
+}
+
 
 @dataclass(frozen=True)
 class State:
@@ -26,15 +43,15 @@ def check(preset: str | Preset) -> list[State]:
     found = load_preset(preset) if isinstance(preset, str) else preset
     fetched = {source.name for source in read_sources(found)}
     states = []
-    paths = {"encoder": found.encoder.path, "language model": found.llm.path}
-    paths |= {f"{modality} decoder": output.path for modality, output in found.outputs.items()}
-    for part, path in paths.items():
+    parts = {"encoder": (found.encoder.kind, found.encoder.path), "language model": ("language model", found.llm.path)}
+    parts |= {f"{modality} decoder": (output.decoder, output.path) for modality, output in found.outputs.items()}
+    for part, (kind, path) in parts.items():
         advice = f"run `python3 launch.py fetch {found.name}`" if fetched else "the repository is incomplete; clone it again"
-        states.append(_folder_state(f"{part} ({path})", found.file(path), advice))
+        states.append(_folder_state(f"{part} ({path})", found.file(path), advice, needed=_NEEDED.get(kind, ())))
     return states + _trained_states(found)
 
 
-def _folder_state(part: str, folder: Path, advice: str) -> State:
+def _folder_state(part: str, folder: Path, advice: str, *, needed: tuple[tuple[str, ...], ...]) -> State:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return State(part, "missing", advice)
     for name, wanted in read_record(folder).get("files", {}).items():
@@ -43,6 +60,8 @@ def _folder_state(part: str, folder: Path, advice: str) -> State:
             return State(part, "missing", f"{name} is gone: {advice}")
         if path.stat().st_size != wanted["bytes"] or sha256(path) != wanted["sha256"]:
             return State(part, "damaged", f"{name} has changed: remove it, then {advice}")
+    if absent := [" or ".join(group) for group in needed if not any(any(folder.glob(form)) for form in group)]:
+        return State(part, "missing", f"{', '.join(absent)}: {advice}")
     return State(part, "ready")
 
 

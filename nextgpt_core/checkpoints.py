@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import pickle
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
 
+log = logging.getLogger(__name__)
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 MANIFEST_FILE = "manifest.json"
 _EQUAL = "equal"  # key of the metadata that names tensors stored under another name
@@ -134,7 +136,7 @@ def _repeated(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     equal = {}
     for key, value in tensors.items():
         if value.numel() >= _LARGE:
-            content = hashlib.sha256(value.cpu().view(torch.uint8).numpy().tobytes()).digest()
+            content = hashlib.sha256(value.cpu().reshape(-1).view(torch.uint8).numpy().tobytes()).digest()
             first = seen.setdefault((tuple(value.shape), value.dtype, content), key)
             if first != key:
                 equal[key] = first
@@ -153,8 +155,20 @@ def sha256(path: Path) -> str:
 def write_manifest(folder: Path, names: Iterable[str], facts: Mapping[str, Any]) -> Path:
     """Record size and SHA-256 of files in a folder, with what else is worth knowing of them -> the manifest's path."""
     parts = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in names}
+    return _write_json(folder, {**facts, "parts": parts})
+
+
+def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Put what has become known into a folder's manifest; a folder that cannot be written to is left as it is."""
+    try:
+        _write_json(folder, {**read_manifest(folder), **facts})
+    except OSError as error:
+        log.warning("%s is not kept in %s (%s)", ", ".join(facts), folder / MANIFEST_FILE, error)
+
+
+def _write_json(folder: Path, content: Mapping[str, Any]) -> Path:
     partial = folder / f"{MANIFEST_FILE}.partial"
-    partial.write_text(json.dumps({**facts, "parts": parts}, indent=1) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return partial.replace(folder / MANIFEST_FILE)
 
 

@@ -15,6 +15,7 @@ from nextgpt_core.checkpoints import read_pickle, refuse_mismatch, save_tensors,
 from nextgpt_core.config import Preset
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch
 from nextgpt_core.projections import InputProjection, OutputProjection
+from nextgpt_core.token_order import TOLD, UNKNOWN
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def convert(source: Path, preset: Preset, *, folder: Path | None = None) -> Path
     layers = _layers(preset)
     _refuse_other_stages(found, name=source.name)
     refuse_mismatch(published_shapes(preset, layers), found, name=source.name)
-    _refuse_other_tokens(source.parent / "added_tokens.json", preset)
+    order = _token_order(source.parent / "added_tokens.json", preset)
     if broken := [key for key, value in found.items() if not torch.isfinite(value).all()]:
         raise CheckpointMismatch(f"{source.name}: {', '.join(broken[:4])} hold invalid numbers; fetch the file again.")
     parts = split(found, preset)
@@ -44,6 +45,7 @@ def convert(source: Path, preset: Preset, *, folder: Path | None = None) -> Path
         "preset": preset.name,
         "source": {"file": source.name, "bytes": source.stat().st_size, "sha256": sha256(source)},
         "vocabulary": preset.llm.vocabulary,
+        "token_order": order,
         "added_tokens": {token: preset.llm.vocabulary + index for index, token in enumerate(preset.added_tokens)},
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,15 +116,20 @@ def _refuse_other_stages(found: Mapping[str, Tensor], *, name: str) -> None:
         )
 
 
-def _refuse_other_tokens(path: Path, preset: Preset) -> None:
-    """The tokenizer that upstream saves beside the weights says which row is which token."""
+def _token_order(path: Path, preset: Preset) -> str:
+    """How it is known which row is which token: from the tokenizer that upstream saves beside the weights; without it, not yet."""
     if not path.is_file():
-        return
-    ids = json.loads(path.read_text(encoding="utf-8"))
+        log.warning("%s is not there: the model itself will be asked for the order of its tokens when it is first loaded", path)
+        return UNKNOWN
+    try:
+        ids = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointMismatch(f"{path} cannot be read ({error}); fetch it again, or remove it.") from error
     wanted = {token: preset.llm.vocabulary + index for index, token in enumerate(preset.added_tokens)}
     wrong = [f"{token} is {ids.get(token, 'missing')}, expected {index}" for token, index in wanted.items() if ids.get(token) != index]
     if wrong:
         raise CheckpointMismatch(f"{path.name}: {'; '.join(wrong[:4])}; the tokens were added in another order than the preset names them.")
+    return TOLD
 
 
 def _refuse_full_disk(folder: Path, parts: Mapping[str, Mapping[str, Tensor]]) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nextgpt_core.config import Preset, load_preset
 from nextgpt_core.decoding import Context, Ended, Span, Text, decode, sampler
-from nextgpt_core.errors import Cancelled, MediaError, MessageError, NextGPTError
+from nextgpt_core.errors import Cancelled, MediaError, MessageError, NextGPTError, OutOfMemory
 from nextgpt_core.making import decoder_settings, make_medium
 from nextgpt_core.messages import (
     Event,
@@ -66,12 +66,7 @@ class Engine:
 
         found = preset if isinstance(preset, Preset) else load_preset(preset)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model = build(found)
-        if device.startswith("cuda"):
-            from nextgpt_core.memory import GIB, plan
-            from nextgpt_core.placement import free_bytes, place
-
-            place(model, plan(found, free_bytes(device) / GIB), device)
+        model = build(found, device=device)
         return cls(model, build_template(found, model), context=found.llm.context)
 
     def turn(
@@ -138,6 +133,9 @@ class Engine:
             reason = ended
         except Cancelled:
             log.info("the turn was stopped")
+        except (torch.OutOfMemoryError, MemoryError) as error:  # the decoders and the encoder say so themselves
+            self._contexts.clear()
+            raise OutOfMemory("There was not enough memory for this conversation; begin a new one, or ask for a shorter answer.") from error
 
         # 6. The answer, as the next turn will find it in the conversation.
         yield TurnDone(

@@ -4,6 +4,7 @@ The frozen tables are never resized. Tokens added for this system (media boundar
 vocabulary and live in two small tables, so that what was trained is a small file and what is frozen stays shareable.
 """
 
+import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from transformers import BitsAndBytesConfig, DynamicCache, LlamaConfig, LlamaFor
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from nextgpt_core.checkpoints import refuse_mismatch
-from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
+from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError
 from nextgpt_core.packed import read_packed
 from nextgpt_core.tokenizer import Tokenizer, load_tokenizer
 
@@ -45,6 +46,8 @@ class LanguageModel(nn.Module):
         self.width = network.config.hidden_size
         self.added = {token: self.vocabulary + i for i, token in enumerate(added_tokens)}
         self.output_table = None if output_table is None else nn.Parameter(output_table, requires_grad=False)
+        self.base_trained = False  # the base rows came with the trained parts, and are saved with them
+        self.merged = False
         self.added_input = nn.Parameter(_new_rows(network.embed_tokens.weight, len(added_tokens), seed=seed))
         self.added_output = nn.Parameter(_new_rows(self._head, len(added_tokens), seed=seed + 1))
 
@@ -113,25 +116,29 @@ class LanguageModel(nn.Module):
 
     def merge_lora(self) -> None:
         """Add the adapter to the frozen weights and drop it: the same states, faster. Not for quantised weights."""
+        self.merged = True
         for parent in list(self.network.modules()):
             for name, child in list(parent.named_children()):
                 if isinstance(child, LoraLayer):
                     child.merge()
                     setattr(parent, name, child.get_base_layer())
 
-    def token_state(self) -> dict[str, Tensor]:
-        """The added tokens' rows: `input` and `output` [added, d]."""
-        return {"input": self.added_input, "output": self.added_output}
+    def token_state(self, *, base: bool = False) -> dict[str, Tensor]:
+        """The added tokens' rows: `input` and `output` [added, d]; with `base` also the base rows, where those were trained on."""
+        rows = {"input": self.added_input, "output": self.added_output}
+        return {**rows, **self._base_rows()} if base and self.base_trained else rows
+
+    def _base_rows(self) -> dict[str, Tensor]:
+        return {"base_input": self.network.embed_tokens.weight, "base_output": self._head}
 
     def load_tokens(self, tensors: dict[str, Tensor], *, name: str) -> None:
         """Strictly fill the added rows; a file may also hold the base rows (`base_input`, `base_output`), where those were trained on.
 
         Raises CheckpointMismatch.
         """
-        wanted = self.token_state()
-        if "base_input" in tensors:  # upstream left the whole tables trainable, so the published ones differ from Vicuna's
-            wanted |= {"base_input": self.network.embed_tokens.weight, "base_output": self._head}
-        _fill(wanted, tensors, name=name)
+        base = self._base_rows() if "base_input" in tensors else {}  # upstream left the whole tables trainable: they are not Vicuna's
+        _fill({**self.token_state(), **base}, tensors, name=name)
+        self.base_trained = bool(base)
 
 
 def load_language_model(folder: Path, *, added_tokens: Sequence[str], precision: str = "float32", device: str = "cpu") -> LanguageModel:
@@ -158,6 +165,8 @@ def _load_pretrained(folder: Path, *, precision: str, device: str) -> tuple[Llam
     if not (folder / "config.json").is_file():
         raise CheckpointMissing(f"{folder} holds no language model; run `python3 launch.py fetch` for this preset.")
     quantization = None
+    if (precision == "4bit" or (precision == "8bit" and device != "cpu")) and importlib.util.find_spec("bitsandbytes") is None:
+        raise ConfigError(f"A {precision} language model needs the package bitsandbytes: pip install -r requirements-7b.txt")
     if precision == "8bit" and device != "cpu":  # on the CPU `build` quantises after the adapter is merged
         quantization = BitsAndBytesConfig(load_in_8bit=True)
     elif precision == "4bit":

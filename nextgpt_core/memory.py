@@ -141,7 +141,7 @@ def plan(preset: str | Preset, vram_gb: float, precision: str | None = None, *, 
 def parts_of(preset: Preset, *, precision: str, sizes: Sizes) -> list[Part]:
     """All parts of a preset with their sizes; published ones need not be on disk."""
     media = 2.0  # the encoder and the decoders run in float16 on a GPU
-    found = [_language_model(preset, precision), _projections(preset)]
+    found = [language_model_part(preset, precision), _projections(preset)]
     encoder = _count(preset, preset.encoder.path)
     found.append(_part("encoder", encoder, media, _ENCODER))
     height, width = sizes.film
@@ -159,7 +159,8 @@ def _part(name: str, parameters: int, bytes_each: float, activations: float) -> 
     return Part(name=name, parameters=parameters, weights=int(parameters * bytes_each), activations=int(activations * SLACK))
 
 
-def _language_model(preset: Preset, precision: str) -> Part:
+def language_model_part(preset: Preset, precision: str) -> Part:
+    """The language model in one of BYTES, from its config or what is known of the published one. Raises ConfigError."""
     path = preset.file(preset.llm.path) / "config.json"
     if path.is_file():
         config = json.loads(path.read_text(encoding="utf-8"))

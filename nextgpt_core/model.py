@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nextgpt_core.checkpoints import load_strict, read_tensors, save_tensors
 from nextgpt_core.decoders.base import Decoder
 from nextgpt_core.encoders.base import Encoder
+from nextgpt_core.errors import CheckpointError
 from nextgpt_core.llm import LanguageModel
 from nextgpt_core.projections import InputProjection, OutputProjection
 
@@ -94,6 +95,9 @@ class NextGPT(nn.Module):
                 load_strict(getattr(self, part), folder / name)
 
     def save_trained(self, folder: Path, *, dtype: torch.dtype | None = torch.float16) -> None:
-        """Write every trained part, one file each."""
+        """Write every trained part, a file each, from which `load_trained` reads the same. Raises CheckpointError for a merged adapter."""
+        if self.llm.merged:
+            raise CheckpointError("The adapter was merged into the language model and is not there to be saved; use build_trainable.")
         for part, name in TRAINED_FILES.items():
-            save_tensors(self.trained_state(part), folder / name, dtype=dtype)
+            tensors = self.llm.token_state(base=True) if part == "tokens" else self.trained_state(part)
+            save_tensors(tensors, folder / name, dtype=dtype)

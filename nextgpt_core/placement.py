@@ -1,6 +1,6 @@
 """Parts in their places at run time: what the plan keeps off the GPU comes and goes.
 
-A decoder that runs out of memory is tried once more with everything else moved away.
+A decoder or encoder that runs out of memory is tried once more with everything else moved away.
 """
 
 import logging
@@ -17,6 +17,7 @@ from nextgpt_core.decoders.latent import LatentDecoder, generation_errors
 from nextgpt_core.encoders.imagebind import ImageBindEncoder
 from nextgpt_core.errors import OutOfMemory
 from nextgpt_core.memory import CPU, GPU, OFFLOADED, Plan
+from nextgpt_core.modalities import MODALITIES
 from nextgpt_core.model import NextGPT
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,19 @@ class PlacedEncoder:
         return self._encoder.tokens(modality)
 
     def encode(self, modality: str, content: Any) -> Tensor:
-        with self._room(everything=False, keep=self._encoder):
+        """As the encoder's own. Out of memory, it is tried once more with everything else moved away; raises OutOfMemory after that."""
+        try:
+            return self._run(modality, content, everything=False)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            log.warning("the encoder ran out of memory (%s); trying once more with everything else moved away", error)
+        try:
+            return self._run(modality, content, everything=True)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            noun = MODALITIES[modality].noun
+            raise OutOfMemory(f"There was not enough memory to look at the {noun}; send a smaller one, or close other programs.") from error
+
+    def _run(self, modality: str, content: Any, *, everything: bool) -> Tensor:
+        with self._room(everything=everything, keep=self._encoder):
             try:
                 self._encoder.model.to(self._device)
                 return self._encoder.encode(modality, content)
@@ -145,6 +158,9 @@ class _Movable:
                     decoder = getattr(placed, "_decoder", placed)
                     if decoder is not keep and plan.where(modality) == GPU:
                         self._aside(decoder, back)
+                encoder = getattr(self._model.encoder, "_encoder", None)
+                if encoder is not None and encoder is not keep and plan.where("encoder") == GPU:
+                    self._aside(encoder.model, back)
             empty_cache()
             yield
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nextgpt_core.checkpoints import read_pickle, read_tensors, save_tensors
-from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
+from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing
 
 _BUFFERS = ".rotary_emb.inv_freq"  # older transformers saved it; it is not a weight
 
@@ -20,7 +20,7 @@ def add_delta(base: Path, delta: Path, out: Path) -> Path:
     """base + delta -> a folder that transformers loads: float16 shards with an index, config.json and tokenizer.model of the base.
 
     The delta's tables have a padding row that the base lacks; it is left out, as upstream's vocabulary has none. Every tensor of the base
-    must find its difference; raises CheckpointMismatch otherwise, and writes nothing then.
+    must find its difference; raises CheckpointMismatch otherwise, CheckpointError where the disk is too small, and writes nothing then.
     """
     read = lru_cache(maxsize=1)(_read)  # neighbours lie in the same shard of the base
     weights = dict(_located(base))
@@ -29,6 +29,9 @@ def add_delta(base: Path, delta: Path, out: Path) -> Path:
     if wrong := sorted(wanted ^ {key for key in differences if not key.endswith(_BUFFERS)}):
         raise CheckpointMismatch(f"{delta} does not fit {base}: {', '.join(wrong[:4])} are in only one of them.")
     out.parent.mkdir(parents=True, exist_ok=True)
+    needed = sum(path.stat().st_size for path in {weights[key] for key in wanted})
+    if needed * 1.05 > (free := shutil.disk_usage(out.parent).free):
+        raise CheckpointError(f"{out} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; make room and fetch again.")
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".vicuna-") as partial:
         folder = Path(partial) / out.name
         index: dict[str, str] = {}

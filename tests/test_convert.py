@@ -108,8 +108,8 @@ def test_convert_check_load_save_round_trip(tmp_path, preset, spelling, dtype):
     model.save_trained(again, dtype=dtype)
     for name in json.loads(manifest.read_text())["parts"]:
         saved, converted = load_file(again / name), load_file(preset.folder / name)
-        assert converted.keys() - saved.keys() <= {"base_input", "base_output"}  # frozen here, so not written again
-        assert all(torch.equal(saved[key], converted[key]) for key in saved)
+        assert converted.keys() == saved.keys() and all(torch.equal(saved[key], converted[key]) for key in saved)
+        assert (again / name).read_bytes() == (preset.folder / name).read_bytes()
 
 
 def refused(preset: Preset, path: Path, match: str) -> None:
@@ -143,6 +143,17 @@ def test_swapped_token_order_is_refused(tmp_path, preset):
     ids["[IMG0]"], ids["[VID0]"] = ids["[VID0]"], ids["[IMG0]"]
     (tmp_path / "added_tokens.json").write_text(json.dumps(ids))
     refused(preset, write(tmp_path / "a.pt", published(preset)), r"\[IMG0\] is 266, expected 262")
+    (tmp_path / "added_tokens.json").write_text("{")
+    refused(preset, tmp_path / "a.pt", r"added_tokens\.json cannot be read")
+
+
+def test_how_the_token_order_is_known_is_written_down(tmp_path, preset, caplog):
+    file = write(tmp_path / "a.pt", published(preset))
+    assert read_manifest(convert(file, preset).parent)["token_order"] == "unknown"
+    assert "the model itself will be asked" in caplog.text
+    ids = {token: preset.llm.vocabulary + index for index, token in enumerate(preset.added_tokens)}
+    (tmp_path / "added_tokens.json").write_text(json.dumps(ids))
+    assert read_manifest(convert(file, preset).parent)["token_order"] == "added_tokens.json"
 
 
 def test_two_spellings_at_once_are_refused(tmp_path, preset):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from nextgpt_core import engine as engine_module
 from nextgpt_core.engine import Engine
-from nextgpt_core.errors import GenerationError, MediaError, MessageError
+from nextgpt_core.errors import GenerationError, MediaError, MessageError, OutOfMemory
 from nextgpt_core.messages import (
     Media,
     MediaFailed,
@@ -253,3 +253,16 @@ def test_no_gradients_and_no_inference_mode_leak_to_the_caller(engine, script, t
     script("a", IMAGE)
     for _ in engine.turn([user("draw")], TurnSettings(seed=1), out_dir=tmp_path):
         assert not torch.is_inference_mode_enabled() and torch.is_grad_enabled()
+
+
+def test_a_conversation_that_does_not_fit_the_memory_is_a_sentence_and_the_next_one_works(engine, script, tmp_path, monkeypatch):
+    script("fine")
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MODEL.llm.network, "forward", full)
+        with pytest.raises(OutOfMemory, match="not enough memory for this conversation"):
+            list(engine.turn([Message("user", ("hi",))], TurnSettings(), out_dir=tmp_path))
+    assert any(isinstance(event, TurnDone) for event in engine.turn([Message("user", ("hi",))], TurnSettings(), out_dir=tmp_path))

@@ -112,6 +112,8 @@ def test_check_says_what_is_missing_damaged_and_ready(hub, preset):
     assert {one.state for one in states.values()} == {"missing"}
     assert "launch.py fetch 7b" in states["encoder"].advice
     fetch(preset, endpoint=hub.url)
+    assert check(preset)[0].advice.startswith("imagebind_huge.safetensors or imagebind_huge.pth: run")  # whole, and yet not what is needed
+    (preset.folder / "imagebind" / "imagebind_huge.pth").touch()
     assert check(preset)[0].state == "ready"
     (preset.folder / "imagebind" / "config.json").write_bytes(b"[]")
     assert check(preset)[0].state == "damaged"

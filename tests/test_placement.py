@@ -112,6 +112,65 @@ def test_out_of_memory_twice_is_reported_and_the_next_turn_works(moves, monkeypa
     assert placed.generate(condition(decoder), settings=SETTINGS, generator=seeded()).shape == (16, 16, 3)
 
 
+def placed_encoder(moves, places):
+    decoder = image_decoder()
+    return place(model(moves, decoder), a_plan(llm=GPU, image=GPU, **places), "cpu:0")
+
+
+def test_encoder_out_of_memory_is_tried_once_more(moves, monkeypatch):
+    found = placed_encoder(moves, {"encoder": OFFLOADED})
+    calls = []
+
+    def fails_first(self, modality, content):
+        calls.append(modality)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return torch.ones(1, 4)
+
+    monkeypatch.setattr(ImageBindEncoder, "encode", fails_first)
+    moves.clear()
+    assert found.encoder.encode("image", None).shape == (1, 4)
+    assert moves == [
+        ("encoder", "cpu:0"),
+        ("encoder", "cpu"),
+        ("llm", "cpu"),
+        ("image", "cpu"),
+        ("encoder", "cpu:0"),
+        ("encoder", "cpu"),
+        ("image", "cpu:0"),
+        ("llm", "cpu:0"),
+    ]
+
+
+def test_encoder_out_of_memory_twice_is_a_sentence_and_the_next_turn_works(moves, monkeypatch):
+    found = placed_encoder(moves, {"encoder": GPU})
+
+    def fails(self, modality, content):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageBindEncoder, "encode", fails)
+        with pytest.raises(OutOfMemory, match="not enough memory to look at the film"):
+            found.encoder.encode("video", None)
+    assert moves[-1] == ("llm", "cpu:0") and ("encoder", "cpu") not in moves
+    monkeypatch.setattr(ImageBindEncoder, "encode", lambda self, modality, content: torch.ones(1, 4))
+    assert found.encoder.encode("video", None).shape == (1, 4)
+
+
+def test_a_resident_encoder_makes_room_for_a_second_try(moves, monkeypatch):
+    decoder = image_decoder()
+    found = place(model(moves, decoder), a_plan(llm=GPU, encoder=GPU, image=GPU), "cpu:0")
+
+    def fails(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(decoder, "finish", fails)
+    moves.clear()
+    with pytest.raises(OutOfMemory):
+        found.decoders["image"].generate(condition(decoder), settings=SETTINGS, generator=seeded())
+    assert [device for part, device in moves if part == "encoder"] == ["cpu", "cpu:0"]
+
+
 def test_cancel_is_not_tried_again(moves):
     decoder = image_decoder()
     placed = place(model(moves, decoder), a_plan(llm=GPU, encoder=GPU, image=OFFLOADED), "cpu:0").decoders["image"]

@@ -2,23 +2,24 @@
 
 import dataclasses
 import shutil
+from importlib.util import find_spec
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from nextgpt_core.build import build, build_template, build_trainable
+from nextgpt_core.build import build, build_template, build_trainable, on_cpu, plan_for
 from nextgpt_core.check import check
 from nextgpt_core.checkpoints import read_tensors, verify_manifest
-from nextgpt_core.config import Preset, load_preset
+from nextgpt_core.config import Preset, load_preset, with_precision
 from nextgpt_core.convert import convert, published_shapes
 from nextgpt_core.encoders import imagebind
 from nextgpt_core.encoders.imagebind import ImageBind
 from nextgpt_core.engine import Engine
-from nextgpt_core.errors import CheckpointMismatch, OutOfMemory
-from nextgpt_core.memory import plan
-from nextgpt_core.messages import Media, MediaReady, Message, TurnDone, TurnSettings
+from nextgpt_core.errors import CheckpointError, CheckpointMismatch, ConfigError, OutOfMemory
+from nextgpt_core.memory import CPU, plan
+from nextgpt_core.messages import Media, MediaFailed, MediaReady, Message, TurnDone, TurnSettings
 from nextgpt_core.model import TRAINED_FILES
 from tests.decoders import tiny
 from tests.decoders.test_decoders import DECODERS, FOLDER_SETTINGS, write_folder
@@ -82,7 +83,10 @@ def one_turn(preset: Preset, folder, precision: str = "float32", device: str = "
     return list(engine.turn([Message("user", (*sent, "What is this?"))], settings, out_dir=folder))
 
 
-@pytest.mark.parametrize("precision", ["float32", "8bit"])
+needs_bitsandbytes = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed (requirements-7b.txt)")
+
+
+@pytest.mark.parametrize("precision", ["float32", "8bit", pytest.param("4bit", marks=needs_bitsandbytes)])
 def test_convert_check_build_and_chat(converted, tmp_path, precision):
     assert {one.state for one in check(converted)} == {"ready"}
     events = one_turn(converted, tmp_path / "out", precision)
@@ -112,9 +116,46 @@ def test_saved_parts_load_to_the_same_bytes(converted, tmp_path):
     model.load_trained(converted.folder)
     model.save_trained(tmp_path / "saved")
     for name in TRAINED_FILES.values():
-        saved, before = read_tensors(tmp_path / "saved" / name), read_tensors(converted.folder / name)
-        assert all(torch.equal(value, before[key]) for key, value in saved.items())
+        assert (tmp_path / "saved" / name).read_bytes() == (converted.folder / name).read_bytes()
+    assert "base_input" in read_tensors(tmp_path / "saved" / "tokens.safetensors")  # the published tables are not Vicuna's
     assert verify_manifest(converted.folder) == []
+    again = build_trainable(converted)
+    again.load_trained(tmp_path / "saved")
+    ids = torch.arange(ROWS + len(converted.added_tokens))
+    assert torch.equal(again.llm.embed(ids), model.llm.embed(ids))
+    assert torch.equal(again.llm.logits(torch.ones(1, WIDTH)), model.llm.logits(torch.ones(1, WIDTH)))
+
+
+def test_a_merged_adapter_is_not_saved_as_none(converted, tmp_path):
+    with pytest.raises(CheckpointError, match="build_trainable"):
+        build(converted).save_trained(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+
+
+def test_sixteen_bit_parts_on_a_cpu(converted):
+    """A CPU computes in 32 bits, or in our own 8 where the language model would not fit that way."""
+    half = {name: dataclasses.replace(output, precision="float16") for name, output in converted.outputs.items()}
+    preset = dataclasses.replace(with_precision(converted, "float16"), outputs=half)
+    assert on_cpu(preset, free=0).llm.precision == "8bit"
+    model = build(preset)
+    assert model.llm.dtype == torch.float32
+    assert all(next(decoder.unet.parameters()).dtype == torch.float32 for decoder in model.decoders.values())
+
+
+def test_a_language_model_that_does_not_fit_is_loaded_in_fewer_bits(converted, caplog):
+    real = load_preset("7b")
+    assert plan_for(real, 48).precision == "float16" and not caplog.text
+    chosen = plan_for(real, 12)
+    assert chosen.precision == "4bit" and all(row.where != CPU for row in chosen.rows)
+    assert "loaded in 4bit" in caplog.text
+    with pytest.raises(OutOfMemory, match="larger GPU"):
+        plan_for(real, 3)
+
+
+def test_few_bits_without_their_package_are_a_sentence(converted, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"needs the package bitsandbytes: pip install"):
+        build(with_precision(converted, "4bit"))
 
 
 def test_a_language_model_with_a_missing_tensor_is_refused(converted):
@@ -130,9 +171,22 @@ def test_unconditional_is_made_once_and_kept(converted, monkeypatch):
     folder = converted.file(converted.outputs["image"].path)
     wanted = load_file(folder / "unconditional.safetensors")["unconditional"]
     (folder / "unconditional.safetensors").unlink()
+    (folder / "text_encoder").mkdir()
     calls = []
     monkeypatch.setattr("nextgpt_core.decoders.text.encode_nothing", lambda path: calls.append(path) or wanted)
     build(converted)
     build(converted)
     assert calls == [folder]
     assert load_file(folder / "unconditional.safetensors")["unconditional"].shape == (5, tiny.WIDTH)
+
+
+def test_a_decoder_that_is_not_whole_is_left_out_by_name(converted, tmp_path, caplog):
+    """The encoding of the empty text can neither be read nor made: everything else works, and the turn says what does not."""
+    (converted.file(converted.outputs["image"].path) / "unconditional.safetensors").unlink()
+    states = {one.part: one for one in check(converted)}
+    assert "unconditional.safetensors or text_encoder/config.json" in states[f"image decoder ({converted.outputs['image'].path})"].advice
+    events = one_turn(converted, tmp_path / "out")
+    assert "no image will be made" in caplog.text and "neither unconditional.safetensors nor text_encoder/" in caplog.text
+    assert {event.media.modality for event in events if isinstance(event, MediaReady)} == {"video", "audio"}
+    failed = [event.reason for event in events if isinstance(event, MediaFailed)]
+    assert failed == ["The preset '7b' has no decoder for a picture, so none was made."]

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
+from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing
 from nextgpt_core.vicuna import add_delta
 
 
@@ -36,6 +36,14 @@ def test_sum_loads_as_a_model(folders):
         assert torch.equal(value, (base[key].float() + delta[key][: len(base[key])].float()).half())
     assert (out / "tokenizer.model").exists()
     assert [entry.name for entry in path.iterdir() if entry.name.startswith(".")] == []
+
+
+def test_a_full_disk_is_a_sentence(folders, monkeypatch):
+    path, _, _ = folders
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10})())
+    with pytest.raises(CheckpointError, match="make room"):
+        add_delta(path / "base", path / "delta", path / "vicuna")
+    assert not (path / "vicuna").exists()
 
 
 def test_another_models_difference_is_refused(folders):

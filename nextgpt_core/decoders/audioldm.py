@@ -28,6 +28,10 @@ class AudioLDMDecoder(LatentDecoder):
         self.vocoder = vocoder
         self.columns = cells(vocoder.bins, self.shrink, self.noun)
 
+    @staticmethod
+    def takes(config: Any) -> Any:
+        return config.projection_class_embeddings_input_dim
+
     @classmethod
     def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32) -> "AudioLDMDecoder":
         """Load a folder of diffusers strictly (see DecoderFolder)."""

@@ -1,6 +1,7 @@
 """One denoising loop for pictures, films and sounds, and the samplers it can run."""
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 import torch
@@ -75,4 +76,6 @@ def make_scheduler(config: Mapping[str, Any], name: str) -> Any:
     """A fresh sampler of SCHEDULERS with the noise schedule of `config` (a diffusers scheduler_config.json)."""
     if name not in SCHEDULERS:
         raise ConfigError(f"There is no scheduler called {name!r}; choose one of {', '.join(SCHEDULERS)}.")
-    return SCHEDULERS[name].from_config(dict(config))
+    known = signature(SCHEDULERS[name].__init__).parameters
+    # A config of another sampler says things that this one has no use for, and of which the library would complain at every start.
+    return SCHEDULERS[name].from_config({key: value for key, value in config.items() if key in known})

@@ -43,7 +43,7 @@ class DecoderFolder:
             raise CheckpointMissing(f"The decoder folder {path} is not there; run `python3 launch.py check` to see what is missing.")
         self.path = path
         self.dtype = dtype
-        said = _read_json(path / "decoder.json") if (path / "decoder.json").exists() else {}
+        said = read_config(path / "decoder.json") if (path / "decoder.json").exists() else {}
         if unknown := sorted(set(said) - self.SETTINGS):
             raise ConfigError(f"{path / 'decoder.json'}: unknown {', '.join(unknown)}; known are {', '.join(sorted(self.SETTINGS))}.")
         self.settings: dict[str, Any] = {**defaults, **said}
@@ -52,7 +52,7 @@ class DecoderFolder:
         """The arguments of LatentDecoder that every decoder has, the U-Net and the default settings apart."""
         return {
             "vae": self.vae(),
-            "noise_schedule": _read_json(self.path / "scheduler" / "scheduler_config.json"),
+            "noise_schedule": read_config(self.path / "scheduler" / "scheduler_config.json"),
             "unconditional": self.unconditional(),
             "scheduler": self.settings.get("scheduler", "dpm++"),
             "patch": self.settings.get("patch", 1),
@@ -75,7 +75,7 @@ class DecoderFolder:
         return (pixels, pixels) if isinstance(pixels, int) else (pixels[0], pixels[1])
 
     def vae(self) -> nn.Module:
-        name = _read_json(self.path / "vae" / "config.json").get("_class_name", "AutoencoderKL")
+        name = read_config(self.path / "vae" / "config.json").get("_class_name", "AutoencoderKL")
         if name not in _VAES:
             raise ConfigError(f"{self.path / 'vae'} is a {name}; this project reads {', '.join(_VAES)}.")
         return self.network("vae", _VAES[name])
@@ -83,7 +83,9 @@ class DecoderFolder:
     def network(self, part: str, kind: Any) -> nn.Module:
         """A diffusers network `kind` from `part`/, all keys and shapes checked."""
         folder = self.path / part
-        config = _read_json(folder / "config.json")
+        config = read_config(folder / "config.json")
+        if kind is AutoencoderTiny:
+            config.pop("block_out_channels", None)  # it writes down what follows from others, and complains when it reads that again
         tensors = _modern_names(_first_of(folder, _WEIGHT_FILES))
         return assemble(lambda: kind.from_config(config), tensors, name=str(folder), dtype=self.dtype)
 
@@ -91,6 +93,11 @@ class DecoderFolder:
         """[L, D]; encoded once with the folder's own text encoder and kept beside it."""
         path = self.path / "unconditional.safetensors"
         if not path.exists():
+            if not (self.path / "text_encoder").is_dir():
+                raise CheckpointMissing(
+                    f"{self.path} has neither {path.name} nor text_encoder/ to make it with; "
+                    "run `python3 launch.py check` to see what is missing."
+                )
             from nextgpt_core.decoders.text import encode_nothing  # needs transformers; not for the bundled preset
 
             encoded = encode_nothing(self.path)
@@ -114,12 +121,15 @@ class DecoderFolder:
             raise CheckpointMissing(f"{self.path} has neither vocoder/ nor 'mel' in decoder.json: its spectrograms cannot be heard.")
         from nextgpt_core.decoders.vocoders import GriffinLim
 
-        return GriffinLim(**self.settings["mel"])
+        try:
+            return GriffinLim(**self.settings["mel"])
+        except TypeError as error:
+            raise ConfigError(f"{self.path / 'decoder.json'}: 'mel' cannot be understood ({error}).") from error
 
     def safety_check(self) -> Any:
         """A check of finished pictures; None in a folder that names none. Raises CheckpointMissing where it is named and absent."""
         index = self.path / "model_index.json"
-        if not index.exists() or not (_read_json(index).get("safety_checker") or [None])[0]:
+        if not index.exists() or not (read_config(index).get("safety_checker") or [None])[0]:
             return None
         folder = self.path / "safety_checker"
         if not folder.is_dir():
@@ -154,7 +164,8 @@ def _modern_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """One JSON object of a part's folder. Raises CheckpointMissing or CheckpointMismatch."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -1,6 +1,5 @@
 """The published vocoder of AudioLDM: HiFi-GAN (Kong et al. 2020) as transformers' SpeechT5HifiGan."""
 
-import json
 import math
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from nextgpt_core.checkpoints import assemble
-from nextgpt_core.decoders.folders import hub_tensors
+from nextgpt_core.decoders.folders import hub_tensors, read_config
 
 
 class HifiGan(nn.Module):
@@ -25,7 +24,7 @@ class HifiGan(nn.Module):
     @classmethod
     def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32) -> "HifiGan":
         """config.json and weights as transformers saves them; all keys checked."""
-        config = SpeechT5HifiGanConfig(**json.loads((path / "config.json").read_text(encoding="utf-8")))
+        config = SpeechT5HifiGanConfig(**read_config(path / "config.json"))
         tensors = hub_tensors(path)
         return cls(assemble(lambda: SpeechT5HifiGan(config), tensors, name=str(path), dtype=dtype))
 

@@ -44,6 +44,8 @@ class LatentDecoder(ABC):
             raise ConfigError(f"The unconditional encoding of the {self.noun} decoder must be [L, D], not {list(unconditional.shape)}.")
         self.unet, self.vae = unet, vae
         make_scheduler(noise_schedule, scheduler)  # a wrong name fails here, not in the first turn
+        _agree(self.noun, "condition width", unet=self.takes(unet.config), other=unconditional.shape[1], of="text encoder")
+        _agree(self.noun, "latent channels", unet=unet.config.in_channels, other=vae.config.latent_channels, of="VAE")
         unet.eval().requires_grad_(False)
         vae.eval().requires_grad_(False)
         self.mean = mean.eval().requires_grad_(False) if mean is not None else None
@@ -59,6 +61,11 @@ class LatentDecoder(ABC):
             for module in (*self.unet.modules(), *self.vae.modules()):
                 if isinstance(module, nn.Conv2d):
                     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # about twice as fast
+
+    @staticmethod
+    def takes(config: Any) -> Any:
+        """The width D of the condition that a U-Net of this kind reads."""
+        return config.cross_attention_dim
 
     @property
     def device(self) -> torch.device:
@@ -152,6 +159,11 @@ class LatentDecoder(ABC):
     @abstractmethod
     def preview(self, latents: Tensor) -> np.ndarray:
         """Latents of a running generation -> a small uint8 picture [h, w, 3] of them."""
+
+
+def _agree(noun: str, what: str, *, unet: Any, other: int, of: str) -> None:
+    if isinstance(unet, int) and unet != other:
+        raise ConfigError(f"The {noun} decoder's U-Net has {what} {unet} and its {of} {other}: they belong to different models.")
 
 
 @contextmanager

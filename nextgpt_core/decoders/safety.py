@@ -1,6 +1,5 @@
 """Stable Diffusion's safety checker: refuses a finished picture that CLIP finds too near to concepts nobody asked for."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor
 from transformers import CLIPConfig
 
 from nextgpt_core.checkpoints import assemble
-from nextgpt_core.decoders.folders import hub_tensors
+from nextgpt_core.decoders.folders import hub_tensors, read_config
 from nextgpt_core.encoders.imagebind_preprocess import clip_picture
 
 
@@ -25,7 +24,7 @@ class SafetyChecker:
     @classmethod
     def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32) -> "SafetyChecker":
         """config.json and weights as published; all keys checked."""
-        config = CLIPConfig(**json.loads((path / "config.json").read_text(encoding="utf-8")))
+        config = CLIPConfig(**read_config(path / "config.json"))
         tensors = _spelled_here(hub_tensors(path), config)
         ignore = [f"vision_model.{inner}embeddings.position_ids" for inner in ("", "vision_model.")]
         return cls(assemble(lambda: StableDiffusionSafetyChecker(config), tensors, name=str(path), dtype=dtype, ignore=ignore))

@@ -1,6 +1,5 @@
 """The encoding of the empty text: the unconditional half of guidance, made once with the published pipeline's own text encoder."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, ClapTextConfig, ClapTextModelWithProjection, CLIPTextConfig, CLIPTextModel
 
 from nextgpt_core.checkpoints import assemble
-from nextgpt_core.decoders.folders import hub_tensors
-from nextgpt_core.errors import ConfigError
+from nextgpt_core.decoders.folders import hub_tensors, read_config
+from nextgpt_core.errors import CheckpointMissing, ConfigError
 
 _KINDS: dict[str, tuple[Any, Any]] = {
     "clip_text_model": (CLIPTextModel, CLIPTextConfig),
@@ -26,9 +25,10 @@ def encode_texts(path: Path, texts: list[str]) -> Tensor:
     """Texts -> float32 [n, L, D] by tokenizer/ and text_encoder/ of a published decoder's folder.
 
     CLIP (pictures, films): the last hidden states of 77 positions. CLAP (sounds): one L2-normalised vector, L = 1.
+    Raises CheckpointError or ConfigError.
     """
     folder = path / "text_encoder"
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_config(folder / "config.json")
     kind = config.get("model_type")
     if kind not in _KINDS:
         raise ConfigError(f"{folder} is a {kind}; this project reads {', '.join(_KINDS)}.")
@@ -38,7 +38,10 @@ def encode_texts(path: Path, texts: list[str]) -> Tensor:
         return model_class(config_class(**config))
 
     encoder = assemble(build, _spelled_for(build, hub_tensors(folder)), name=str(folder), ignore=_BUFFERS)
-    tokenizer = AutoTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise CheckpointMissing(f"{path / 'tokenizer'} holds no tokenizer that can be read; fetch it again.") from error
     tokens = tokenizer(texts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt")
     if kind == "clap_text_model":
         vectors = encoder(tokens.input_ids, attention_mask=tokens.attention_mask).text_embeds

@@ -1,5 +1,7 @@
 """Making log-mel spectrograms audible without a trained network."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -14,24 +16,10 @@ class GriffinLim(nn.Module):
 
     lines: Tensor
 
-    def __init__(
-        self,
-        *,
-        rate: int = 16_000,
-        fft: int = 1024,
-        hop: int = 256,
-        bins: int = 64,
-        low: float = 0.0,
-        high: float = 8000.0,
-        floor: float = 2e-4,
-        mean: float = 0.0,
-        std: float = 1.0,
-        iterations: int = 32,
-        momentum: float = 0.95,
-    ) -> None:
+    def __init__(self, *, mean: float = 0.0, std: float = 1.0, iterations: int = 32, momentum: float = 0.95, **mel: Any) -> None:
         super().__init__()
-        self.mel = LogMel(rate=rate, fft=fft, hop=hop, bins=bins, low=low, high=high, floor=floor)
-        self.rate, self.hop, self.bins = rate, hop, bins
+        self.mel = LogMel(**mel)
+        self.rate, self.hop, self.bins = self.mel.rate, self.mel.hop, self.mel.bins
         self.mean, self.std = mean, std
         self.iterations, self.momentum = iterations, momentum
         # From mel bands back to spectral lines: a line takes its bands' levels, weighted as it fed them and shared by all lines of a band.

@@ -1,6 +1,5 @@
 """nano's encoder: one small tower per modality, all bound to MiniLM's text space."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from nextgpt_core.encoders.nano_image import NanoImageTower
 from nextgpt_core.encoders.nano_video import NanoVideoTower
 from nextgpt_core.errors import CheckpointMissing
 
-log = logging.getLogger(__name__)
 WIDTH = 384
 TOWERS: dict[str, Any] = {"image": NanoImageTower, "video": NanoVideoTower, "audio": AudioTower}
 
@@ -28,16 +26,11 @@ class NanoEncoder:
 
     @classmethod
     def from_folder(cls, folder: Path) -> "NanoEncoder":
-        """The towers whose files {image,video,audio}.safetensors are there, each strictly. Raises CheckpointError."""
-        towers = {}
-        for modality, tower in TOWERS.items():
-            try:
-                towers[modality] = tower.from_file(folder / f"{modality}.safetensors")
-            except CheckpointMissing as error:
-                log.warning("no %s will be understood: %s", modality, error)
-        if not towers:
-            raise CheckpointMissing(f"{folder} holds no encoder; run `python3 launch.py check` to see what is missing.")
-        return cls(towers)
+        """All towers, each strictly from {image,video,audio}.safetensors. Raises CheckpointError that names the files that are missing."""
+        files = {modality: folder / f"{modality}.safetensors" for modality in TOWERS}
+        if missing := [path.name for path in files.values() if not path.is_file()]:
+            raise CheckpointMissing(f"The encoder in {folder} lacks {', '.join(missing)}; fetch or copy it again.")
+        return cls({modality: tower.from_file(files[modality]) for modality, tower in TOWERS.items()})
 
     def tokens(self, modality: str) -> int:
         """How many vectors one medium becomes."""

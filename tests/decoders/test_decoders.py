@@ -6,13 +6,16 @@ import json
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, PNDMScheduler, StableDiffusionPipeline
+from diffusers import AutoencoderTiny, DDIMScheduler, PNDMScheduler, StableDiffusionPipeline
 from diffusers.pipelines.deprecated.audioldm.pipeline_audioldm import AudioLDMPipeline
 from diffusers.pipelines.deprecated.text_to_video_synthesis.pipeline_text_to_video_synth import TextToVideoSDPipeline
 from safetensors.torch import load_file, save_file
 
+from nextgpt_core import published
 from nextgpt_core.decoders import AudioLDMDecoder, StableDiffusionDecoder, ZeroscopeDecoder
 from nextgpt_core.decoders.base import Decoder, DecoderSettings
+from nextgpt_core.decoders.diffusion import SCHEDULERS, make_scheduler
+from nextgpt_core.decoders.folders import DecoderFolder
 from nextgpt_core.decoders.hifigan import HifiGan
 from nextgpt_core.decoders.preview import LinearPreview
 from nextgpt_core.errors import Cancelled, CheckpointMismatch, CheckpointMissing, ConfigError, GenerationError
@@ -217,6 +220,34 @@ def test_wrong_condition_size_and_failures_are_sentences():
         image_decoder(pixels=15)
     with pytest.raises(ConfigError, match="choose one of"):
         image_decoder(scheduler="euler")
+
+
+def test_parts_of_different_models_are_refused():
+    with pytest.raises(ConfigError, match="U-Net has condition width 32 and its text encoder 40: they belong to different models"):
+        image_decoder(unconditional=torch.zeros(5, 40))
+    with pytest.raises(ConfigError, match="condition width 32 and its text encoder 40"):
+        audio_decoder(unconditional=torch.zeros(1, 40))
+    with pytest.raises(ConfigError, match="latent channels 4 and its VAE 8"):
+        video_decoder(vae=tiny.vae(latent_channels=8))
+
+
+def test_the_library_has_nothing_to_complain_of(tmp_path, capfd):
+    """Configs that diffusers itself wrote load without its warnings, whichever sampler takes over the schedule."""
+    vae = AutoencoderTiny(encoder_block_out_channels=(4, 4), decoder_block_out_channels=(4, 4), num_encoder_blocks=(1, 1),
+                          num_decoder_blocks=(1, 1))  # fmt: skip
+    vae.save_pretrained(tmp_path / "vae")
+    folder = DecoderFolder(tmp_path, defaults={}, dtype=torch.float32)
+    assert folder.vae().config.block_out_channels
+    for name, config in published_schedules().items():
+        for scheduler in SCHEDULERS:
+            made = make_scheduler(config, scheduler)
+            assert made.config.beta_end == config["beta_end"], (name, scheduler)
+    said = capfd.readouterr()
+    assert "ignored" not in said.err and "ignored" not in said.out
+
+
+def published_schedules() -> dict[str, dict]:
+    return {"tiny": dict(tiny.NOISE_SCHEDULE), **{one: published.__dict__[one]["scheduler"] for one in ("STABLE_DIFFUSION", "AUDIOLDM")}}
 
 
 def test_safety_checker_holds_a_picture_back():

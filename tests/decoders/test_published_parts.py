@@ -10,9 +10,10 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
+from nextgpt_core.decoders.hifigan import HifiGan
 from nextgpt_core.decoders.safety import SafetyChecker
 from nextgpt_core.decoders.text import encode_nothing, encode_texts
-from nextgpt_core.errors import CheckpointMismatch
+from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
 from tests.decoders import tiny
 
 
@@ -66,6 +67,19 @@ def test_clip_text_encoder_is_strict(tmp_path):
     save_file({key: value.contiguous() for key, value in tensors.items()}, tmp_path / "text_encoder" / "model.safetensors")
     with pytest.raises(CheckpointMismatch, match=r"missing .*final_layer_norm\.bias"):
         encode_nothing(tmp_path)
+
+
+def test_what_is_not_there_is_a_sentence(tmp_path):
+    with pytest.raises(CheckpointMissing, match=r"text_encoder/config\.json is not there"):
+        encode_nothing(tmp_path)
+    clip_folder(tmp_path)
+    for file in (tmp_path / "tokenizer").iterdir():
+        file.unlink()
+    with pytest.raises(CheckpointMissing, match="holds no tokenizer"):
+        encode_nothing(tmp_path)
+    for part in (SafetyChecker, HifiGan):
+        with pytest.raises(CheckpointMissing, match=r"config\.json is not there"):
+            part.from_folder(tmp_path)
 
 
 def test_clap_vector_is_normalised(tmp_path):
