@@ -35,6 +35,7 @@ class Tab:
     conversation: Conversation | None = None
     language: str = "en"
     chosen: tuple[str, ...] = ()  # files in the message box that were looked at
+    followed: Job | None = None  # the answer that it shows while it grows
 
 
 @lru_cache(maxsize=256)
@@ -59,8 +60,10 @@ class Actions:
         and go on with an answer in the making."""
         tab.language = language_of(request)
         tab.person = self.library.open(saved)
-        last = saved.get("current", "") if isinstance(saved, dict) else ""
-        tab.conversation = tab.person.find(str(place)) or tab.person.find(str(last)) or self.library.start(tab.person)
+        last = tab.person.find(str(saved.get("current"))) if isinstance(saved, dict) else None
+        if last is not None and not last.turns:  # another tab is about to use it
+            last = None
+        tab.conversation = tab.person.find(str(place)) or last or self.library.start(tab.person)
         async for update in self._show(tab):
             yield update
 
@@ -72,6 +75,10 @@ class Actions:
         problem = self._refusal(tab, words, len(paths), choices)
         if problem:
             gr.Warning(problem)
+            job = self.desk.job(conversation.id)
+            if job is not None and job is not tab.followed:  # sent in another tab: this one shows it from now on
+                async for update in self._show(tab):
+                    yield update
             return
         looked = await asyncio.gather(*(asyncio.to_thread(checked, path) for path in paths))
         if self._busy(tab):  # the same message was sent twice, and the other one was looked at first
@@ -250,7 +257,7 @@ class Actions:
 
     async def _follow(self, tab: Tab, job: Job) -> AsyncIterator[Update]:
         """Show an answer while it grows, at most so many times a second, until it is done or the tab shows something else."""
-        seen, beat = -1, 0.0
+        tab.followed, seen, beat = job, -1, 0.0
         pause = 1.0 / self.settings.updates_per_second
         while not job.answer.finished and tab.conversation is job.conversation:
             beat += pause

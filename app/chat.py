@@ -213,7 +213,6 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     chat.retry(retried, [tab, *setting], outputs, **quiet)
     chat.edit(edited, [tab, *setting], outputs, **quiet)
     chat.undo(undone, [tab], outputs, **quiet)
-    chat.clear(lambda tab: named(actions.delete(tab)), [tab], outputs, **quiet)
     parts["action"].submit(acted, [tab, parts["action"], box, *setting], outputs, trigger_mode="multiple", **quiet)
     parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", **quiet)
     parts["new"].click(lambda tab: named(actions.new(tab)), [tab], outputs, **quiet)

@@ -102,6 +102,8 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
     "stage_read": ("read prompt", "读取提示"),
     "stage_write": ("write", "书写"),
     "encoders": ("encoders", "编码器"),
+    "encoder": ("encoder", "编码器"),
+    "decoder": ("decoder", "解码器"),
     "input_projection": ("input projection", "输入投影"),
     "llm": ("language model", "语言模型"),
     "output_projection": ("output projection", "输出投影"),

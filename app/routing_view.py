@@ -8,7 +8,7 @@ from nextgpt_core.modalities import MODALITIES as SPECS
 
 MODALITIES = ("image", "audio", "video")
 ROWS = {"image": 34, "audio": 84, "video": 134}
-BOX = 36  # height of a box; widths are below
+BOX, LINE = 36, 16  # heights of a box and of a line of words; widths are below
 
 
 def routing_panel(turn: Turn, language: str) -> str:
@@ -29,11 +29,11 @@ def system_picture(turn: Turn, language: str) -> str:
     parts: list[str] = []
 
     def box(x: int, y: int, width: int, label: str, lit: bool, height: int = BOX) -> None:
-        kind = "on" if lit else "off"
-        parts.append(
-            f'<g class="{kind}"><rect x="{x}" y="{y}" width="{width}" height="{height}" rx="8"/>'
-            f'<text x="{x + width / 2}" y="{y + height / 2 + 4}">{escape(label)}</text></g>'
-        )
+        kind, middle = "on" if lit else "off", x + width / 2
+        words = label.split(" ") if height > BOX else [label]  # the tall box has room for a line per word
+        top = y + height / 2 + 4 - LINE / 2 * (len(words) - 1)
+        lines = "".join(f'<text x="{middle}" y="{top + LINE * line}">{escape(word)}</text>' for line, word in enumerate(words))
+        parts.append(f'<g class="{kind}"><rect x="{x}" y="{y}" width="{width}" height="{height}" rx="8"/>{lines}</g>')
 
     def line(x1: int, x2: int, y: float, lit: bool) -> None:
         parts.append(f'<path class="{"on" if lit else "off"}" d="M{x1} {y} H{x2}"/>')
@@ -51,10 +51,10 @@ def system_picture(turn: Turn, language: str) -> str:
     for modality in MODALITIES:
         name, y = noun(modality, language), ROWS[modality]
         box(6, y, 64, name, modality in heard)
-        box(90, y, 86, say("encoders", language), modality in heard)
+        box(90, y, 86, say("encoder", language), modality in heard)
         box(206, y, 86, "→ LLM", modality in heard)
         box(452, y, 96, f"[{SPECS[modality].signal}] →", modality in fired)
-        box(578, y, 86, say("decoders", language), modality in fired)
+        box(578, y, 86, say("decoder", language), modality in fired)
         box(684, y, 64, name, modality in fired)
     box(6, 184, 64, say("text", language), bool(turn.text))
     box(684, 184, 64, say("text", language), bool(turn.answer.text))

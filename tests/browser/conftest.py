@@ -151,8 +151,13 @@ def open_page(people: People, address: str) -> Iterator[Callable[..., Any]]:
 
 
 def ready(page: Any, address: str, state: str = "ready") -> None:
-    """Open or reload the page and wait until it shows what was there and can be used."""
+    """Open or reload the page and wait until it can be used."""
     page.goto(address)
+    usable(page, state)
+
+
+def usable(page: Any, state: str = "ready") -> None:
+    """Wait until the page shows what was there and takes messages."""
     page.wait_for_selector("#nx-box textarea")
     page.wait_for_selector(f".nx-status.{state}")
     page.wait_for_function("sessionStorage.getItem('nextgpt-place')")  # the page knows whose it is

@@ -111,6 +111,24 @@ def test_two_tabs_answer_at_the_same_time(open_page: Callable, address: str) -> 
     second.wait_for_selector(MEDIA["film"])
 
 
+def test_two_tabs_in_one_conversation(open_page: Callable, address: str) -> None:
+    first = open_page()
+    send(first, "hello")
+    answered(first)
+    second = first.context.new_page()
+    ready(second, address)
+    answered(second)
+    send(first, "a slow picture please")
+    first.wait_for_selector(".nx-making")
+    send(second, "and a film")
+    second.wait_for_selector("text=The last answer is still being made")
+    second.wait_for_selector(MEDIA["picture"])
+    answered(second, 2)
+    assert second.input_value(BOX) == "and a film"
+    second.press(BOX, "Enter")
+    answered(second, 3)
+
+
 def test_nothing_and_too_much_are_said_and_nothing_is_lost(open_page: Callable) -> None:
     page = open_page()
     page.press(BOX, "Enter")
