@@ -8,6 +8,7 @@ in 8 bits. A picture, a sound and a film go in; text, a picture, a film and a so
 """
 
 import argparse
+import ctypes
 import gc
 import json
 import math
@@ -16,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ class Visiting:
             result = work(part)
             row["output"] = shape_of(result)
         del part
-        gc.collect()
+        give_back()
         return result
 
     def tokens(self, modality: str) -> int:
@@ -130,6 +131,13 @@ class WideTokenizer(SentencePieceTokenizer):
         return super().token_bytes(token_id) if token_id < self._processor.get_piece_size() else b"."
 
 
+def give_back() -> None:
+    """Free what nobody holds any more, and hand it to the system: glibc keeps freed blocks below 32 MB for itself otherwise."""
+    gc.collect()
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def random_part(build: Callable[[], Any]) -> Any:
     """A module with numbers that keep activations near unit size, without the cost of torch's own initialisation."""
     with init_empty_weights(include_buffers=False):
@@ -139,6 +147,8 @@ def random_part(build: Callable[[], Any]) -> Any:
 
 
 def fill(module: nn.Module) -> None:
+    """Give every empty parameter its numbers: matrices the same few million random ones over and over, norms ones, biases zeros."""
+    noise = torch.rand(4_194_301, generator=torch.Generator().manual_seed(0)) * 2 - 1  # a prime: no two rows are alike
     for owner in module.modules():
         for name, value in list(owner.named_parameters(recurse=False)):
             if not value.is_meta:
@@ -146,7 +156,8 @@ def fill(module: nn.Module) -> None:
             made = torch.empty(value.shape)
             if value.ndim > 1:
                 bound = 1 / math.sqrt(value[0].numel())
-                made.uniform_(-bound, bound)
+                for part in made.view(-1).split(len(noise)):
+                    torch.mul(noise[: len(part)], bound, out=part)
             else:
                 made.fill_(1.0 if name == "weight" else 0.0)
             setattr(owner, name, nn.Parameter(made, requires_grad=False))
@@ -277,6 +288,7 @@ def main() -> None:
 
     def leave() -> None:
         llm.network.to("meta")  # the text is written: its weights make room for the decoders
+        give_back()
 
     facts = {"width": HUGE_OUT, "modalities": ("image", "video", "audio")}
     model.encoder = Visiting(ledger, "ImageBind", imagebind, lambda: None, **facts)

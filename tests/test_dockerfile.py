@@ -1,4 +1,4 @@
-"""The Dockerfile without Docker: linted, and what it copies is enough to start. docs/memory.md says what else was tried by hand."""
+"""The Dockerfile without Docker: linted, and what it copies is enough to start."""
 
 import json
 import os

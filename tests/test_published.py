@@ -26,7 +26,7 @@ from tests.decoders.test_decoders import DECODERS, FOLDER_SETTINGS, write_folder
 from tests.encoders.test_imagebind import TINY
 from tests.golden_rules import GOLDEN
 
-WIDTH, LAYERS, ROWS = 32, 2, 1000
+WIDTH, LAYERS, ROWS = 64, 2, 1000  # bitsandbytes works in blocks of 64
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def preset(tmp_path, monkeypatch) -> Preset:
     torch.manual_seed(0)
     (folder / real.encoder.path).mkdir(parents=True)
     torch.save(ImageBind(TINY, out=24).state_dict(), folder / real.encoder.path / "imagebind_huge.pth")
-    config = LlamaConfig(vocab_size=ROWS, hidden_size=WIDTH, intermediate_size=48, num_hidden_layers=LAYERS, num_attention_heads=4)
+    config = LlamaConfig(vocab_size=ROWS, hidden_size=WIDTH, intermediate_size=128, num_hidden_layers=LAYERS, num_attention_heads=4)
     LlamaForCausalLM(config).save_pretrained(folder / real.llm.path)
     shutil.copy(GOLDEN / "tiny_tokenizer.model", folder / real.llm.path / "tokenizer.model")
     outputs = {}
