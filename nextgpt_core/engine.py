@@ -135,7 +135,7 @@ class Engine:
             log.info("the turn was stopped")
         except (torch.OutOfMemoryError, MemoryError) as error:  # the decoders and the encoder say so themselves
             self._contexts.clear()
-            raise OutOfMemory("There was not enough memory for this conversation; begin a new one, or ask for a shorter answer.") from error
+            raise OutOfMemory("There was not enough memory for this answer; begin a new conversation, or ask for a shorter one.") from error
 
         # 6. The answer, as the next turn will find it in the conversation.
         yield TurnDone(

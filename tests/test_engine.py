@@ -263,6 +263,6 @@ def test_a_conversation_that_does_not_fit_the_memory_is_a_sentence_and_the_next_
 
     with monkeypatch.context() as patch:
         patch.setattr(MODEL.llm.network, "forward", full)
-        with pytest.raises(OutOfMemory, match="not enough memory for this conversation"):
+        with pytest.raises(OutOfMemory, match="not enough memory for this answer"):
             list(engine.turn([Message("user", ("hi",))], TurnSettings(), out_dir=tmp_path))
     assert any(isinstance(event, TurnDone) for event in engine.turn([Message("user", ("hi",))], TurnSettings(), out_dir=tmp_path))

@@ -33,9 +33,10 @@ _WEIGHT_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model
 class DecoderFolder:
     """Reads one decoder's folder; whatever does not match its config exactly is refused by name."""
 
-    # What decoder.json may say. pixels: a side or [height, width]; mel: arguments of the Griffin-Lim vocoder; mean: shape of its latents.
+    # What decoder.json may say. pixels: a side or [height, width]; mel: arguments of the Griffin-Lim vocoder; mean: shape of its latents;
+    # safety: false leaves the safety checker out.
     SETTINGS: ClassVar[frozenset[str]] = frozenset(
-        {"pixels", "patch", "frames", "fps", "seconds", "rate", "steps", "guidance", "scheduler", "mel", "mean"}
+        {"pixels", "patch", "frames", "fps", "seconds", "rate", "steps", "guidance", "scheduler", "mel", "mean", "safety"}
     )
 
     def __init__(self, path: Path, *, defaults: dict[str, Any], dtype: torch.dtype) -> None:
@@ -127,13 +128,16 @@ class DecoderFolder:
             raise ConfigError(f"{self.path / 'decoder.json'}: 'mel' cannot be understood ({error}).") from error
 
     def safety_check(self) -> Any:
-        """A check of finished pictures; None in a folder that names none. Raises CheckpointMissing where it is named and absent."""
-        index = self.path / "model_index.json"
-        if not index.exists() or not (read_config(index).get("safety_checker") or [None])[0]:
+        """A check of finished pictures; None in a folder that has and names none, or whose decoder.json says "safety": false.
+
+        Raises CheckpointMissing where model_index.json names one that is absent.
+        """
+        folder, index = self.path / "safety_checker", self.path / "model_index.json"
+        named = index.exists() and (read_config(index).get("safety_checker") or [None])[0]
+        if not self.settings.get("safety", True) or not (named or folder.is_dir()):
             return None
-        folder = self.path / "safety_checker"
         if not folder.is_dir():
-            raise CheckpointMissing(f"{folder} is not there; fetch it, or switch the safety checker off in the preset.")
+            raise CheckpointMissing(f"{folder} is not there; fetch it, or say \"safety\": false in {self.path / 'decoder.json'}.")
         from nextgpt_core.decoders.safety import SafetyChecker  # the published preset only
 
         return SafetyChecker.from_folder(folder, dtype=self.dtype)

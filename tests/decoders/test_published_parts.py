@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
+from nextgpt_core.decoders.folders import DecoderFolder
 from nextgpt_core.decoders.hifigan import HifiGan
 from nextgpt_core.decoders.safety import SafetyChecker
 from nextgpt_core.decoders.text import encode_nothing, encode_texts
@@ -107,3 +108,19 @@ def test_safety_checker_in_published_spelling(tmp_path, threshold):
     save_file({key: value.contiguous() for key, value in tensors.items()}, tmp_path / "model.safetensors")
     picture = np.random.RandomState(0).randint(0, 255, (40, 60, 3)).astype(np.uint8)
     assert SafetyChecker.from_folder(tmp_path)(picture) == (threshold > 1)
+
+
+def test_safety_checker_is_on_unless_a_person_switches_it_off(tmp_path):
+    def check(**settings):
+        (tmp_path / "decoder.json").write_text(json.dumps(settings))
+        return DecoderFolder(tmp_path, defaults={}, dtype=torch.float32).safety_check()
+
+    assert check() is None  # bundled decoders have none
+    (tmp_path / "model_index.json").write_text(json.dumps({"safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"]}))
+    with pytest.raises(CheckpointMissing, match=r'safety_checker is not there; fetch it, or say "safety": false'):
+        check()
+    assert check(safety=False) is None
+    (tmp_path / "model_index.json").unlink()
+    (tmp_path / "safety_checker").mkdir()
+    with pytest.raises(CheckpointMissing, match=r"safety_checker/config\.json is not there"):  # found without being named, and read
+        check()
