@@ -35,6 +35,7 @@ class Tab:
     conversation: Conversation | None = None
     language: str = "en"
     chosen: tuple[str, ...] = ()  # files in the message box that were looked at
+    touched: str = ""  # the mark of the last content that we gave the message box
     followed: Job | None = None  # the answer that it shows while it grows
 
 
@@ -132,7 +133,7 @@ class Actions:
             return
         self.library.cut(person, conversation, index)
         files = [str(self.store.path(file)) for file in turn.files if self.store.has(file)]
-        yield self._state(tab) | _filled(turn.text, files)
+        yield self._state(tab) | _filled(tab, turn.text, files)
 
     async def another(self, tab: Tab, reference: str, choices: Choices) -> AsyncIterator[Update]:
         """Ask for one more medium like an earlier one: the same message, a new seed."""
@@ -151,13 +152,13 @@ class Actions:
     def use(self, tab: Tab, reference: str, message: Any) -> Update:
         """Put a made medium into the message box."""
         found = self._medium(self._where(tab)[1], reference)
-        return {} if found is None else _with_file(message, str(found[2]))
+        return {} if found is None else _with_file(tab, message, str(found[2]))
 
-    def shot(self, message: Any, photo: str | None) -> Update:
+    def shot(self, tab: Tab, message: Any, photo: str | None) -> Update:
         """Put a photo that was just taken into the message box, and fold the camera away."""
         if photo is None:  # the camera was emptied, by us or by the person
             return {}
-        return {**_with_file(message, photo), "webcam": None, "camera": gr.update(open=False)}
+        return {**_with_file(tab, message, photo), "webcam": None, "camera": gr.update(open=False)}
 
     def version(self, tab: Tab, reference: str) -> Update:
         """Show another one of a turn's answers."""
@@ -209,8 +210,12 @@ class Actions:
         gr.Info(say("imported", tab.language))
         return self._state(tab)
 
-    def chose(self, tab: Tab, message: Any) -> Update:
-        """Files were chosen: say at once what they are, and recall the settings of a file that this page made."""
+    def chose(self, tab: Tab, message: Any, touched: str) -> Update:
+        """Files were chosen: say at once what they are, and recall the settings of a file that this page made.
+
+        `touched` is the mark that the browser has; another one than the last comes with what the box held before we changed it."""
+        if tab.touched and touched != tab.touched:
+            return {}
         paths = tuple((message or {}).get("files") or [])
         if paths == tab.chosen:
             return {}
@@ -242,7 +247,7 @@ class Actions:
         first = self._state(tab)
         if sent:
             tab.chosen = ()
-            first |= _filled("", [], **_buttons(job is not None)) | {"chosen": ""}
+            first |= _filled(tab, "", [], **_buttons(job is not None)) | {"chosen": ""}
         yield first
         if job is not None:
             async for update in self._follow(tab, job):
@@ -377,15 +382,16 @@ def _buttons(busy: bool) -> dict[str, Any]:
     return {"submit_btn": not busy, "stop_btn": busy}
 
 
-def _filled(text: str, files: list[str], **buttons: Any) -> Update:
+def _filled(tab: Tab, text: str, files: list[str], **buttons: Any) -> Update:
     """A new content of the message box. Gradio tells nobody of a change that we make; `touched` does."""
-    return {"box": gr.update(value={"text": text, "files": files}, **buttons), "touched": secrets.token_hex(4)}
+    tab.touched = secrets.token_hex(4)
+    return {"box": gr.update(value={"text": text, "files": files}, **buttons), "touched": tab.touched}
 
 
-def _with_file(message: Any, path: str) -> Update:
+def _with_file(tab: Tab, message: Any, path: str) -> Update:
     """The message box with one more file."""
     message = message or {}
-    return _filled(message.get("text") or "", [*(message.get("files") or []), path])
+    return _filled(tab, message.get("text") or "", [*(message.get("files") or []), path])
 
 
 def _title(conversation: Conversation, language: str) -> str:

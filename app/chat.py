@@ -173,11 +173,11 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
         async for update in relay(actions.switch(tab, conversation_id)):
             yield update
 
-    def chose(tab: Tab, message: Any) -> dict[Any, Any]:
-        return named(actions.chose(tab, message))
+    def chose(tab: Tab, message: Any, touched: str) -> dict[Any, Any]:
+        return named(actions.chose(tab, message, touched))
 
-    def shot(message: Any, photo: str | None) -> dict[Any, Any]:
-        return named(actions.shot(message, photo))
+    def shot(tab: Tab, message: Any, photo: str | None) -> dict[Any, Any]:
+        return named(actions.shot(tab, message, photo))
 
     def status(request: gr.Request) -> tuple[Any, Any]:
         state, name, problem = actions.status()
@@ -205,9 +205,9 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     parts["place"].change(None, [parts["place"]], None, js="(place) => nextgpt.keepPlace(place)", **quiet)
     gr.on([page.load, parts["timer"].tick], status, None, [parts["status"], parts["timer"]], **quiet)
     box.submit(sent, [tab, box, *setting], outputs, trigger_mode="multiple", **quiet)
-    keep = "(tab, message) => (nextgpt.keepDraft(message), [tab, message])"
-    gr.on([box.change, touched.change], chose, [tab, box], outputs, js=keep, trigger_mode="always_last", **quiet)
-    parts["webcam"].change(shot, [box, parts["webcam"]], [chat, box, touched, parts["webcam"], parts["camera"]], **quiet)
+    keep = "(tab, message, touched) => (nextgpt.keepDraft(message), [tab, message, touched])"
+    gr.on([box.change, touched.change], chose, [tab, box, touched], outputs, js=keep, trigger_mode="always_last", **quiet)
+    parts["webcam"].change(shot, [tab, box, parts["webcam"]], [chat, box, touched, parts["webcam"], parts["camera"]], **quiet)
     box.stop(actions.stop, [tab], None, queue=False, **quiet)
     chat.example_select(example, [tab, *setting], outputs, **quiet)
     chat.retry(retried, [tab, *setting], outputs, **quiet)

@@ -31,7 +31,7 @@ SPAN = 4
 class FakeEngine:
     """Answers "Here you are." and makes what the message names.
 
-    In a message, "slow" slows the steps down, "long" makes the text long, "broken" makes a decoder fail, "crash" the turn."""
+    In a message, "slow" and "endless" slow the steps down, "long" makes the text long, "broken" makes a decoder fail, "crash" the turn."""
 
     def __init__(self, *, word_seconds: float = 0.01, step_seconds: float = 0.02, steps: int = 10) -> None:
         self.word_seconds = word_seconds
@@ -48,7 +48,7 @@ class FakeEngine:
         seed = settings.seed if settings.seed is not None else len(self.turns)
         if "crash" in text:
             raise GenerationError("The engine fell over on purpose.")
-        step_seconds = self.step_seconds * (6 if "slow" in text else 1)
+        step_seconds = self.step_seconds * (60 if "endless" in text else 6 if "slow" in text else 1)
         seconds = {"perceive": 0.05 * len(heard), "prompt": 0.02, "read": 0.1}
         reply = f"I see {', '.join(f'a {MODALITIES[m.modality].noun}' for m in heard)}. " if heard else ""
         reply += "long " * 400 if "long" in text else "Here you are."

@@ -31,7 +31,7 @@ def test_light(open_page: Callable, shots: Path) -> None:
     page = open_page()
     take(page, shots / "start.png")
     send(page, "What is in this picture? Make me a slow film and a sound of it.", [EXAMPLES / "picture.png"])
-    page.wait_for_selector(".nx-making:has-text('step 6')")
+    page.wait_for_function("document.querySelector('.nx-making progress')?.value >= 5 && document.querySelector('.nx-preview img')")
     page.screenshot(path=shots / "working.png")
     answered(page)
     take(page, shots / "answered.png")
