@@ -83,8 +83,9 @@ def test_keyboard_alone(open_page: Callable) -> None:
     page.keyboard.press("Enter")
     answered(page, 2)
     page.focus("#nx-answer input >> nth=0")
-    page.keyboard.press("ArrowRight")
-    assert page.locator("#nx-answer label.selected").inner_text() == "text"
+    page.keyboard.press("Tab")  # Gradio gives each choice a group of its own, so that arrows do not reach the next one
+    page.keyboard.press("Space")
+    page.wait_for_selector("#nx-answer label.selected:has-text('text')")
 
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}

@@ -67,7 +67,7 @@ def test_a_made_file_recalls_its_settings(open_page: Callable, tmp_path: Path) -
     download.value.save_as(file)
     page.set_input_files("#nx-box input[type=file]", str(file))
     page.wait_for_selector("text=Its settings were recalled")
-    assert page.locator("#nx-lock input").is_checked()
+    page.wait_for_function("document.querySelector('#nx-lock input').checked")
 
 
 # 3. Conversation

@@ -15,7 +15,7 @@ from app.files import FileStore
 from nextgpt_core.messages import TurnSettings
 from tests.app.fake_engine import FakeEngine
 from tests.browser.conftest import PATIENCE
-from tests.browser.person import answered, last_answer, send, write
+from tests.browser.person import answered, send, write
 
 pytestmark = pytest.mark.browser
 REACTION = """async () => {
@@ -68,9 +68,7 @@ def test_the_thirtieth_turn_streams_as_fast_as_the_first(open_page: Callable, tm
         send(page, "a long story")
         page.wait_for_function("[...document.querySelectorAll('#nx-chat .bot-row')].at(-1)?.innerText.includes('long long')")
         words, updates = page.evaluate(WORDS, 2)
-        page.click("#nx-box .stop-button")
         page.wait_for_selector("#nx-box .submit-button")
-        assert "Stopped." in last_answer(page)
         return words, updates
 
     first, updates = speed()
