@@ -34,7 +34,6 @@ def test_light(open_page: Callable, shots: Path) -> None:
     page.wait_for_function("document.querySelector('.nx-making progress')?.value >= 5 && document.querySelector('.nx-preview img')")
     page.screenshot(path=shots / "working.png")
     answered(page)
-    take(page, shots / "answered.png")
 
 
 def test_dark_with_the_routing_panel(open_page: Callable, shots: Path) -> None:
