@@ -17,6 +17,7 @@ from nextgpt_core.model import NextGPT
 
 log = logging.getLogger(__name__)
 TOLD, ASKED, UNKNOWN = "added_tokens.json", "the model's own spans", "unknown"  # what a manifest says of its order
+_PROMPT = "### Human: Show me a dog on the grass.\n### Assistant: A dog on the grass."  # the form that the spans were learnt in
 
 
 def confirm_token_order(preset: Preset, model: NextGPT) -> None:
@@ -45,7 +46,7 @@ def span_lengths(model: NextGPT) -> list[int]:
     """How long the spans are that the model would write, from the first signal token's id to the last's."""
     llm = model.llm
     signals = sorted(token for span in model.signals.values() for token in span)
-    words = llm.tokenizer.encode("a dog on the grass")
+    words = [llm.tokenizer.control("<s>"), *llm.tokenizer.encode(_PROMPT)]
     ids = torch.tensor([[*words, *signals]], device=llm.device)
     states = llm(llm.embed(ids))[0, len(words) :]  # [signals, d]
     follows = llm.logits(states).argmax(-1).tolist()
