@@ -118,6 +118,7 @@ def measure(preset: str, repeat: int) -> None:
     for wish, turns in kinds.items():
         names = [name for name in turns[0] if all(name in turn for turn in turns)]
         print(f"{wish:36}", "  ".join(f"{name} {statistics.median(turn[name] for turn in turns):.2f}" for name in names))
+    sys.stdout.flush()
     os._exit(0)  # the server's threads would keep the process
 
 
