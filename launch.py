@@ -74,7 +74,7 @@ def requirement_lines(file: Path) -> list[str]:
 
 
 def installed(requirement: str) -> bool:
-    """True where a requirement (a name, which versions, a marker) is met by what is installed. What cannot be read is not met: pip will say."""
+    """True where a requirement (name, versions, marker) is met by what is installed. What cannot be read is not met: pip will say."""
     wanted, _, marker = requirement.partition(";")
     if marker.strip() and not marker_holds(marker):
         return True

@@ -1,6 +1,7 @@
 """The trained bridges: encoder features -> LLM embeddings, and signal tokens' states -> a decoder's condition (paper, sections 3 and 4)."""
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -31,9 +32,11 @@ class InputProjection(nn.Module):
 class MLP(nn.Module):
     """Linear layers with GELU between them; the same for every vector (upstream's newer MLP projector)."""
 
-    def __init__(self, width: int, out: int, *, layers: int = 2) -> None:
+    def __init__(self, width: int, out: int, *, layers: int = 2, hidden: int | None = None) -> None:
+        """`hidden` is the width between the layers; None: `out`."""
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(width if i == 0 else out, out) for i in range(layers))
+        widths = [width, *[hidden or out] * (layers - 1), out]
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
         for i, layer in enumerate(self.layers):
@@ -42,11 +45,14 @@ class MLP(nn.Module):
 
 
 class Tokenwise(nn.Module):
-    """An MLP of its own for every position: the first vector of nano's encoders means something else than the second."""
+    """An MLP of its own for every position: the first vector of nano's encoders means something else than the second.
+
+    Twice as wide inside, since it has to find the nearest of several hundred names.
+    """
 
     def __init__(self, width: int, out: int, *, tokens: int) -> None:
         super().__init__()
-        self.positions = nn.ModuleList(MLP(width, out) for _ in range(tokens))
+        self.positions = nn.ModuleList(MLP(width, out, hidden=2 * out) for _ in range(tokens))
 
     def forward(self, x: Tensor) -> Tensor:  # [b, N, D] -> [b, N, d]
         return torch.stack([position(x[:, i]) for i, position in enumerate(self.positions)], dim=1)

@@ -67,7 +67,8 @@ class DecoderFolder:
             return None
         tensors = read_tensors(self.path / "mean.safetensors")
         width, condition = tensors["inner.weight"].shape if "inner.weight" in tensors else (1, 1)
-        make = partial(ConditionalMean, condition=condition, shape=tuple(shape), width=width)
+        depth = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
+        make = partial(ConditionalMean, condition=condition, shape=tuple(shape), width=width, depth=depth)
         return assemble(make, tensors, name=str(self.path / "mean.safetensors"), dtype=self.dtype)
 
     def sides(self) -> tuple[int, int]:

@@ -10,25 +10,25 @@ from torch.nn import functional as F
 
 
 class ConditionalMean(nn.Module):
-    """Conditions [B, L, D] -> mean latents [B, *shape], by a residual MLP of `width`."""
+    """Conditions [B, L, D] -> mean latents [B, *shape], by a residual MLP of `width` with `depth` gated blocks."""
 
     scale: Tensor
 
-    def __init__(self, *, condition: int, shape: tuple[int, ...], width: int = 1024) -> None:
+    def __init__(self, *, condition: int, shape: tuple[int, ...], width: int = 1024, depth: int = 2) -> None:
         """`condition` is L * D; `shape` is that of one medium's latents, batch left out."""
         super().__init__()
         self.shape = tuple(shape)
         self.inner = nn.Linear(condition, width)
-        self.inner_norm = nn.LayerNorm(width)
-        self.middle = nn.Linear(width, width)
-        self.middle_norm = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(_Gated(width) for _ in range(depth))
+        self.outer_norm = nn.LayerNorm(width)
         self.outer = nn.Linear(width, int(torch.Size(shape).numel()))
         self.register_buffer("scale", torch.ones(()))  # deviation of the residual, so that the U-Net sees unit variance
 
     def forward(self, conditions: Tensor) -> Tensor:
-        hidden = F.silu(self.inner_norm(self.inner(conditions.flatten(1))))
-        hidden = hidden + F.silu(self.middle_norm(self.middle(hidden)))
-        return self.outer(hidden).unflatten(1, self.shape)
+        hidden = self.inner(conditions.flatten(1))
+        for block in self.blocks:
+            hidden = hidden + block(hidden)
+        return self.outer(F.silu(self.outer_norm(hidden))).unflatten(1, self.shape)
 
     def complete(self, residual: Tensor, conditions: Tensor) -> Tensor:
         """Denoised residual [B, …] -> latents of the same shape; a longer sound or film repeats the mean, a shorter one cuts it."""
@@ -37,3 +37,17 @@ class ConditionalMean(nn.Module):
             if size != mean.shape[axis]:
                 mean = mean.index_select(axis, torch.arange(size, device=mean.device) % mean.shape[axis])
         return mean + self.scale * residual
+
+
+class _Gated(nn.Module):
+    """A gated unit (Shazeer 2020): its products are how a thing and its colour, ground or motion come together."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.enter = nn.Linear(width, 2 * width)
+        self.leave = nn.Linear(width, width)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        gate, value = self.enter(self.norm(hidden)).chunk(2, dim=-1)
+        return self.leave(F.silu(gate) * value)

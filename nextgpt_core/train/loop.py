@@ -57,9 +57,8 @@ def train(
     """
     parts = {part: list(model.trained_state(part).values()) for part in stage.rates}
     learning = parameters_of(model, stage)
-    optimizer = torch.optim.AdamW(
-        [{"params": learning[part], "lr": rate, "peak": rate} for part, rate in stage.rates.items()], betas=(0.9, 0.95), weight_decay=0.001
-    )
+    groups = [{"params": learning[part], "lr": rate, "peak": rate} for part, rate in stage.rates.items()]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=stage.decay)
     step, before = _restore(folder, parts, optimizer)
     started = saved = time.process_time()
 

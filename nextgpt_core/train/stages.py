@@ -15,9 +15,10 @@ class Stage:
     alignment: float = 0.0  # weight of the distance between projected and wanted conditions
     caption: float = 0.0  # weight of the caption's words in the states inside a span (see losses.py)
     positions: int = 640  # of a padded batch
-    noise: float = 0.0  # deviation of what is added to encoder features (elements have unit variance)
+    noise: float = 0.0  # deviation of what is added to encoder features (elements have unit variance), or share of the states' deviation
     warmup: float = 0.05  # share of the stage in which the rates rise
     clip: float = 1.0
+    decay: float = 0.001  # AdamW's weight decay
     seed: int = 0  # of the dataset
     stand_ins: bool = False  # word embeddings take the place of projected media
     frozen_layers: int = 0  # the language model's lowest layers that do not learn (see split.py); their states are computed once
@@ -28,15 +29,7 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        # Instruction tuning of the upper layers, first on dialogues in which the user sends only text, then on all.
-        Stage(
-            name="wishes",
-            dataset="wishes",
-            rates={"lora": 1e-3, "output_projections": 5e-4, "tokens": 2e-3},
-            alignment=0.02,
-            caption=0.5,
-            frozen_layers=18,
-        ),
+        # Instruction tuning of the upper layers.
         Stage(
             name="instruction",
             dataset="mosit",
@@ -48,7 +41,7 @@ STAGES: dict[str, Stage] = {
             frozen_layers=18,
         ),
         # Encoder side: the model, frozen again, names what the projected features show.
-        Stage(name="encoder", dataset="captions", rates={"input_projection": 3e-4}, noise=0.15),
+        Stage(name="encoder", dataset="captions", rates={"input_projection": 5e-4}, noise=0.15),
         # Instruction tuning again, now on what the encoders really give.
         Stage(
             name="media",
@@ -62,6 +55,6 @@ STAGES: dict[str, Stage] = {
         ),
         # Decoder side: the states at the signal tokens are pulled to the decoder's own text embedding; nothing upstream of them
         # changes, so they are computed once.
-        Stage(name="decoder", dataset="states", rates={"output_projections": 1e-3}, alignment=1.0),
+        Stage(name="decoder", dataset="states", rates={"output_projections": 1e-3}, alignment=1.0, noise=0.4, decay=0.02),
     )
 }

@@ -22,6 +22,7 @@ MEL = {"rate": 16_000, "fft": 1024, "hop": 256, "bins": 64, "low": 0.0, "high": 
 MEAN, STD = -6.0, 2.0  # of log-mel over the training sounds, roughly: the network sees values of unit size
 PATCH = 4
 RUN = Path("runs/nano/audio_autoencoder")
+EXPORT = Path("checkpoints/nano/decoders/audio/vae")
 _KL_WEIGHT = 1e-4
 _EDGE_WEIGHT = 0.3
 
@@ -85,6 +86,12 @@ def train_autoencoder(*, cpu_minutes: float = 10, batch: int = 12, peak: float =
     _normalise(vae, mels[:720])
     vae.save_pretrained(run / "vae")
     return vae
+
+
+def load_autoencoder() -> Any:
+    """The network as it was trained here, else the bundled one."""
+    found = RUN / "vae"
+    return AutoencoderKL.from_pretrained(found if found.is_dir() else EXPORT, torch_dtype=torch.float32).eval()
 
 
 @torch.inference_mode()

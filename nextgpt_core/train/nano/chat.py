@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 
-from nextgpt_core.train.nano.sources import CACHE
 from nextgpt_core.train.nano.world import Thing, things
 
-CHAT_FILE = CACHE / "nano" / "chat.jsonl"
+CHAT_FILE = Path(__file__).with_suffix(".jsonl")  # what `write_replies` wrote, kept because it takes a quarter of an hour
 # Only while the replies are written; the tuned model is to be brief by itself.
 BREVITY = "You are a friendly assistant. Answer in one or two short sentences."
 

@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from diffusers import AutoencoderTiny, UNet3DConditionModel
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from nextgpt_core.checkpoints import save_tensors
 from nextgpt_core.decoders.zeroscope import ZeroscopeDecoder
-from nextgpt_core.train.nano import film_autoencoder as codec
-from nextgpt_core.train.nano.denoiser import LatentSet, export_decoder, train_denoiser
+from nextgpt_core.train.nano import autoencoder as codec
+from nextgpt_core.train.nano.denoiser import LatentSet, export_decoder, read_latents, train_denoiser, write_latents
 from nextgpt_core.train.nano.films import FRAMES, MOTIONS, FilmScene, caption, is_held_out, render
 from nextgpt_core.train.nano.mean import residual, train_mean
 from nextgpt_core.train.nano.pictures import BACKGROUNDS, PictureScene
@@ -33,13 +31,15 @@ EXPORT = Path("checkpoints/nano/decoders/video")
 LATENTS = CACHE / "nano" / "film_latents.safetensors"
 SETTINGS: dict[str, Any] = {"pixels": codec.PIXELS, "patch": codec.PATCH, "frames": FRAMES, "fps": 8, "steps": 12, "guidance": 1.5}
 PREDICTION = "sample"
+CHANNELS = 64  # latents of a cell
+
 
 def make_unet() -> Any:
     """The untrained network."""
     return UNet3DConditionModel(
         sample_size=codec.GRID,
-        in_channels=codec.LATENTS,
-        out_channels=codec.LATENTS,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
         down_block_types=("DownBlock3D", "CrossAttnDownBlock3D"),
         up_block_types=("CrossAttnUpBlock3D", "UpBlock3D"),
         block_out_channels=(48, 64),
@@ -85,29 +85,23 @@ def load_latents(path: Path = LATENTS) -> tuple[LatentSet, AutoencoderTiny]:
     """The cached films and their autoencoder, built on first use (two minutes)."""
     if not path.exists():
         build_latents(path)
-    return LatentSet(**load_file(path)), AutoencoderTiny.from_pretrained(path.parent / "film_vae").eval()
+    return read_latents(path), AutoencoderTiny.from_pretrained(path.parent / "film_vae").eval()
 
 
 def build_latents(path: Path = LATENTS, *, seed: int = 5) -> None:
     """Each thing in each motion but its held-out one, on white, and once on another background."""
     rng = np.random.default_rng(seed)
-    vae = codec.fit_autoencoder(_frames([scene for row in rng.choice(len(things()), 40) for scene in _scenes(things()[row], 0)]))
+    vae = codec.fit_autoencoder(
+        _frames([scene for row in rng.choice(len(things()), 40) for scene in _scenes(things()[row], 0)]), latents=CHANNELS
+    )
     latents, scenes = [], []
     for row, thing in enumerate(things()):
         chosen = _scenes(thing, row)
-        shape = (len(chosen), FRAMES, codec.LATENTS, codec.GRID, codec.GRID)
+        shape = (len(chosen), FRAMES, CHANNELS, codec.GRID, codec.GRID)
         latents.append(codec.encode_frames(vae, _frames(chosen)).view(shape).transpose(1, 2).half())
         scenes += chosen
     vae.save_pretrained(path.parent / "film_vae")
-    save_tensors(
-        {
-            "latents": torch.cat(latents),
-            "conditions": (encode_texts([caption(scene) for scene in scenes]) * CONDITION_SCALE).half(),
-            "weights": torch.ones(len(scenes)),
-            "unconditional": encode_texts([""])[0] * CONDITION_SCALE,
-        },
-        path,
-    )
+    write_latents(path, torch.cat(latents), [caption(scene) for scene in scenes], torch.ones(len(scenes)))
 
 
 def _scenes(thing: Thing, row: int) -> list[FilmScene]:

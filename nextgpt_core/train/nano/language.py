@@ -7,21 +7,25 @@ the trained parts in checkpoints/nano, as far as they are there, and writes thos
 import argparse
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from nextgpt_core.build import build_template, build_trainable
 from nextgpt_core.checkpoints import save_tensors
 from nextgpt_core.config import Preset, load_preset
 from nextgpt_core.messages import Media
-from nextgpt_core.model import TRAINED_FILES
+from nextgpt_core.model import TRAINED_FILES, NextGPT
 from nextgpt_core.train.data import Batch, Sample, bucketed, collate, encode_dialogue
 from nextgpt_core.train.half import freeze_in_half, half_head
 from nextgpt_core.train.loop import STATE_FILE, Budget, Losses, batch_embeddings, batch_losses, span_states, train
 from nextgpt_core.train.losses import alignment_loss
-from nextgpt_core.train.nano import mosit
+from nextgpt_core.train.nano import audio_denoiser, film_unet, mosit, picture_unet
+from nextgpt_core.train.nano.denoiser import read_captions, write_projected
 from nextgpt_core.train.nano.mosit import Dialogue, MediaSource
 from nextgpt_core.train.nano.pools import Pools
 from nextgpt_core.train.nano.stand_ins import StandIns, warm_start
@@ -31,8 +35,9 @@ from nextgpt_core.train.stages import STAGES, Stage
 
 log = logging.getLogger(__name__)
 RUNS = Path("runs") / "nano" / "language"
-CPU_MINUTES = {"wishes": 15, "instruction": 30, "encoder": 8, "media": 20, "decoder": 10}  # in this order
-DIALOGUES = {"captions": 12_000, "states": 5_000, "wishes": 2_500, "mosit": 6_000}
+CPU_MINUTES = {"instruction": 40, "encoder": 8, "media": 25, "decoder": 10}  # in this order
+DECODERS: dict[str, Any] = {"image": picture_unet, "audio": audio_denoiser, "video": film_unet}
+DIALOGUES = {"captions": 12_000, "states": 12_000, "mosit": 5_000}
 
 
 class CaptionSpace:
@@ -60,11 +65,13 @@ class Recipe:
         self.model = build_trainable(preset)
         if all((preset.folder / name).is_file() for name in TRAINED_FILES.values()):
             self.model.load_trained(preset.folder)
+        share_output_projection(self.model)
         if merged:
             self.model.llm.merge_lora()
         self.template = build_template(preset, self.model)
         self.space = CaptionSpace()
         self.stand_ins = StandIns(self.model.llm)
+        self._statements: dict[str, tuple[list[str], Spans]] = {}
         self.head = half_head(self.model.llm)
         freeze_in_half(self.model.llm.network)
 
@@ -92,15 +99,17 @@ class Recipe:
         """A stage's dataset as batches; every epoch has the same ones in a new order."""
         pools = Pools()
         source: MediaSource = mosit.RenderedScenes() if stage.stand_ins else pools
-        features = self.stand_ins if stage.stand_ins else pools.features_of
+        features: Callable[[Media], Tensor] = pools.features_between if stage.dataset == "captions" else pools.features_of
+        if stage.stand_ins:
+            features = self.stand_ins
         samples = self.samples(DATASETS[stage.dataset](source, self.dialogues[stage.dataset], stage.seed), features)
         log.info("%s: %d dialogues, %d tokens", stage.name, len(samples), sum(map(len, samples)))
         return [collate(chosen) for chosen in bucketed(samples, positions=stage.positions, seed=0)]
 
     def losses(self, stage: Stage) -> Callable[[int], Losses]:
         """What a stage minimises at a step."""
-        if stage.dataset == "states":
-            return self._state_losses()
+        if stage.dataset not in DATASETS:
+            return self._state_losses(stage.noise)
         batches = self.batches(stage)
         split = SplitNetwork(self.model.llm, at=stage.frozen_layers) if stage.frozen_layers else None
         noise = stage.noise * (self.stand_ins.deviation if stage.stand_ins else 1.0)
@@ -118,36 +127,86 @@ class Recipe:
 
         return losses_of
 
-    def _state_losses(self, *, batch: int = 128, noise: float = 0.3) -> Callable[[int], Losses]:
+    def _state_losses(self, noise: float, *, batch: int = 192) -> Callable[[int], Losses]:
         """The decoder side: states at signal tokens do not depend on the output projections, so the language model runs only once.
 
         The `noise` on them (a share of their deviation) keeps the projections from learning the states of these captions by heart.
         """
-        samples = self.samples(DATASETS["states"](mosit.RenderedScenes(), self.dialogues["states"], 0), self.stand_ins)
-        cached = self.states(samples)
+        dialogues = self.samples(_making(self.dialogues["states"] // 12), self.stand_ins)
+        spans = joined([self.states(dialogues), *(self.statements(modality)[1] for modality in DECODERS)])
+        deviation, network = noise * spans.states.std(), next(iter(self.model.signals))
 
         def losses_of(step: int) -> Losses:
             generator = torch.Generator().manual_seed(step)
-            distances = []
-            for modality, (states, wanted) in cached.items():
-                chosen = torch.randint(len(states), (batch,), generator=generator)
-                embeddings = self.model.llm.embed(torch.tensor(self.model.signals[modality])).expand(batch, -1, -1)
-                blurred = states[chosen] + noise * states.std() * torch.randn(states[chosen].shape, generator=generator)
-                distances.append(alignment_loss(self.model.condition(modality, blurred, embeddings), wanted[chosen]))
-            return {"alignment": torch.stack(distances).mean()}
+            chosen = torch.randint(len(spans.states), (batch,), generator=generator)
+            blurred = spans.states[chosen] + deviation * torch.randn(spans.states[chosen].shape, generator=generator)
+            return {"alignment": alignment_loss(self.model.condition(network, blurred, spans.embeddings[chosen]), spans.wanted[chosen])}
 
         return losses_of
 
     @torch.inference_mode()
-    def states(self, samples: Sequence[Sample], *, positions: int = 1024) -> dict[str, tuple[Tensor, Tensor]]:
-        """Modality -> states at its spans [m, k, d] and wanted conditions [m, L, D]."""
-        found: dict[str, list[tuple[Tensor, Tensor]]] = {modality: [] for modality in self.model.signals}
+    def states(self, samples: Sequence[Sample], *, positions: int = 1024) -> "Spans":
+        """What the output projections will see of all spans of these samples, in the samples' order."""
+        found: list[tuple[int, Tensor, Tensor, Tensor]] = []
+        places = {id(sample): place for place, sample in enumerate(samples)}
         for chosen in bucketed(samples, positions=positions, seed=0):
             batch = collate(chosen)
             states = self.model.llm(batch_embeddings(self.model, batch, project=_as_they_are))
             for modality, group in batch.spans.items():
-                found[modality].append((span_states(self.model, states, modality, group).clone(), group.vectors))
-        return {modality: (torch.cat([s for s, _ in items]), torch.cat([w for _, w in items])) for modality, items in found.items()}
+                embeddings = self.model.llm.embed(torch.tensor(self.model.signals[modality]))
+                for row, seen, wanted in zip(group.rows.tolist(), span_states(self.model, states, modality, group), group.vectors):
+                    found.append((places[id(chosen[row])], seen.clone(), embeddings, wanted))
+        found.sort(key=lambda item: item[0])
+        return Spans(*(torch.stack([item[i] for item in found]) for i in (1, 2, 3)))
+
+    def statements(self, modality: str) -> tuple[list[str], "Spans"]:
+        """Captions that the modality's decoder learns from, and the spans of statements with them; computed once."""
+        if modality not in self._statements:
+            DECODERS[modality].load_latents()
+            captions = _spread(read_captions(DECODERS[modality].LATENTS), self.dialogues["states"] // 3)
+            dialogues = [mosit.statement(modality, said, seed=place) for place, said in enumerate(captions)]
+            self._statements[modality] = captions, self.states(self.samples(dialogues, self.stand_ins))
+        return self._statements[modality]
+
+    @torch.inference_mode()
+    def write_projected(self) -> None:
+        """What the output projection makes of these statements: what the decoders will be given in use."""
+        for modality in DECODERS:
+            captions, spans = self.statements(modality)
+            parts = zip(spans.states.split(256), spans.embeddings.split(256))
+            made = torch.cat([self.model.condition(modality, states, embeddings)[:, 0] for states, embeddings in parts])
+            close = F.cosine_similarity(made, spans.wanted[:, 0]).mean()
+            log.info("%s: %d captions projected, cosine to their own embeddings %.3f", modality, len(captions), close)
+            write_projected(DECODERS[modality].LATENTS, captions, made)
+
+
+@dataclass(frozen=True)
+class Spans:
+    """States at signal tokens [m, k, d], the tokens' embeddings [m, k, d] and the wanted conditions [m, L, D]."""
+
+    states: Tensor
+    embeddings: Tensor
+    wanted: Tensor
+
+
+def joined(spans: Sequence[Spans]) -> Spans:
+    """All of them as one."""
+    return Spans(*(torch.cat([getattr(item, field.name) for item in spans]) for field in fields(Spans)))
+
+
+def _spread(captions: Sequence[str], count: int) -> list[str]:
+    """Up to `count` different captions: the shortest (what is asked for most), and some of all others."""
+    order = sorted(dict.fromkeys(captions), key=len)
+    first, rest = order[: count // 2], order[count // 2 :]
+    return first + rest[:: max(1, -(-len(rest) // (count - len(first))))]
+
+
+def share_output_projection(model: NextGPT) -> None:
+    """Make the three output projections one network: nano's decoders are told what to make in one space, MiniLM's, so that what is learnt
+    of the words for pictures helps sounds and films as well. (Their signal tokens differ, and so do the states at them.)"""
+    shared = next(iter(model.output_projections.values()))
+    for modality in model.output_projections:
+        model.output_projections[modality] = shared
 
 
 def _shuffled(step: int, count: int) -> int:
@@ -166,32 +225,30 @@ _MAKING = ("wish", "implicit", "several", "send and wish")  # openings whose ans
 
 
 def _captions(source: MediaSource, count: int, seed: int) -> list[Dialogue]:
-    return mosit.build_dialogues(count, seed=11 + 100 * seed, source=source, only=("ask",), longest=1)
+    return mosit.build_questions(count, seed=11 + 100 * seed, source=source)
 
 
-def _states(source: MediaSource, count: int, seed: int) -> list[Dialogue]:
-    """Mostly bare statements, some whole dialogues around them."""
-    built = mosit.build_dialogues(count // 8, seed=21 + 100 * seed, source=source, only=_MAKING, longest=2)
-    return mosit.build_statements(count, seed=22 + 100 * seed) + built
-
-
-def _wishes(source: MediaSource, count: int, seed: int) -> list[Dialogue]:
-    built = mosit.build_dialogues(2 * count, seed=31 + 100 * seed, source=source)
-    return [dialogue for dialogue in built if not any(m.role == "user" and m.media for m in dialogue)][:count]
+def _making(count: int) -> list[Dialogue]:
+    """Dialogues around what the assistant makes."""
+    return mosit.build_dialogues(count, seed=21, only=_MAKING, longest=2)
 
 
 def _mosit(source: MediaSource, count: int, seed: int) -> list[Dialogue]:
-    """Half whole dialogues, the rest naming (so that it stays sharp), bare statements (for the output projections) and plain chat."""
-    whole = mosit.build_dialogues(count // 2, seed=41 + 100 * seed, source=source)
-    naming = mosit.build_dialogues(count // 6, seed=42 + 100 * seed, source=source, only=("ask",), longest=1)
-    chat = mosit.build_dialogues(count // 16, seed=43 + 100 * seed, only=("plain chat",), longest=1)
-    return [*whole, *naming, *mosit.build_statements(count, seed=44 + 100 * seed), *chat]
+    """`count` dialogues of one to four turns, and beside them short ones of what needs most practice: naming, what a second turn means,
+    several media, only words, and bare statements (for the output projections)."""
+    return [
+        *mosit.build_dialogues(count, seed=41 + 100 * seed, source=source),
+        *mosit.build_dialogues(count, seed=42 + 100 * seed, source=source, only=("ask", "ask two"), longest=1),
+        *mosit.build_questions(count, seed=46 + 100 * seed, source=source),
+        *mosit.build_second_turns(count, seed=47 + 100 * seed, source=source),
+        *mosit.build_dialogues(count // 4, seed=45 + 100 * seed, source=source, only=("several",), longest=1),
+        *mosit.build_dialogues(count // 2, seed=43 + 100 * seed, only=("plain chat", "small talk"), longest=1),
+        *mosit.build_statements(count // 4, seed=44 + 100 * seed),
+    ]
 
 
 DATASETS: dict[str, Callable[[MediaSource, int, int], list[Dialogue]]] = {
     "captions": _captions,
-    "states": _states,
-    "wishes": _wishes,
     "mosit": _mosit,
 }
 
@@ -214,6 +271,8 @@ def run(name: str, *, cpu_minutes: float | None = None, dialogues: int | None = 
         folder=RUNS / name,
         budget=Budget(cpu_seconds=60 * (cpu_minutes or CPU_MINUTES[name])),
     )
+    if name == "decoder":
+        recipe.write_projected()
     for part in stage.rates:
         save_tensors(recipe.model.trained_state(part), preset.folder / TRAINED_FILES[part], dtype=torch.float16)
 

@@ -5,23 +5,29 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from nextgpt_core.decoders.mean import ConditionalMean
-from nextgpt_core.train.nano.denoiser import LatentSet
+from nextgpt_core.train.half import half_context
+from nextgpt_core.train.nano.denoiser import LatentSet, whitening
 from nextgpt_core.train.nano.session import Session, learning_rate
 
 log = logging.getLogger(__name__)
 
-_BATCH = 128
-_CONDITION_NOISE = 0.25  # on elements of unit variance: what the output projection makes of a wish is this far off, or further
+_BATCH = 256
+_CONDITION_NOISE = 0.3  # on elements of unit variance
 
 
-def train_mean(data: LatentSet, *, run: Path, cpu_minutes: float, width: int = 1024, peak: float = 2e-3, seed: int = 0) -> ConditionalMean:
-    """Least squares from noisy conditions to latents; resumes from `run`."""
+def train_mean(
+    data: LatentSet, *, run: Path, cpu_minutes: float, width: int = 1024, depth: int = 2, peak: float = 1e-3, seed: int = 0
+) -> ConditionalMean:
+    """Least squares from conditions, as the output projection gives them, to latents; resumes from `run`."""
     torch.manual_seed(seed)
-    mean = ConditionalMean(condition=data.conditions.shape[1], shape=tuple(data.latents.shape[1:]), width=width)
+    mean = ConditionalMean(condition=data.conditions.shape[1], shape=tuple(data.latents.shape[1:]), width=width, depth=depth)
     torch.nn.init.zeros_(mean.outer.weight)
+    with torch.no_grad():  # begins with decorrelated conditions
+        matrix, centre = whitening(data.conditions.float())
+        mean.inner.weight.copy_(mean.inner.weight @ matrix)
+        mean.inner.bias.copy_(-mean.inner.weight @ centre)
     optimizer = torch.optim.AdamW(mean.parameters(), lr=peak, weight_decay=1e-3)
     session = Session(run, cpu_seconds=cpu_minutes * 60, state={"mean": mean, "optimizer": optimizer})
     generator = torch.Generator().manual_seed(seed + session.step)
@@ -30,9 +36,10 @@ def train_mean(data: LatentSet, *, run: Path, cpu_minutes: float, width: int = 1
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(session.progress, peak=peak, cooldown=0.9)
         rows = torch.multinomial(data.weights, _BATCH, replacement=True, generator=generator)
-        conditions = data.conditions[rows].float()
-        made = mean(conditions + _CONDITION_NOISE * torch.randn(conditions.shape, generator=generator))
-        loss = (made - data.latents[rows].float()).square().mean()
+        conditions = data.seen(rows, generator, noise=_CONDITION_NOISE)
+        with half_context():
+            made = mean(conditions)
+        loss = (made.float() - data.latents[rows].float()).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -46,9 +53,8 @@ def train_mean(data: LatentSet, *, run: Path, cpu_minutes: float, width: int = 1
 @torch.inference_mode()
 def residual(mean: ConditionalMean, data: LatentSet, *, batch: int = 256) -> LatentSet:
     """What the mean leaves of the latents, at unit variance; sets `mean.scale` to what was divided by."""
-    parts: list[Tensor] = [
-        latents.float() - mean(conditions.float()) for latents, conditions in zip(data.latents.split(batch), data.conditions.split(batch))
-    ]
+    starts = range(0, len(data.latents), batch)
+    parts = [data.latents[i : i + batch].float() - mean(data.best(slice(i, i + batch))) for i in starts]
     left = torch.cat(parts)
     share = data.weights / data.weights.sum()
     mean.scale.copy_((left.square().flatten(1).mean(1) * share).sum().sqrt())

@@ -73,6 +73,34 @@ def build_dialogues(
     return [dialogue for dialogue, _ in _build(count, seed=seed, source=source, held_out=held_out, only=only, longest=longest)]
 
 
+def build_questions(count: int, *, seed: int, source: MediaSource) -> list[Dialogue]:
+    """Only "what is it?" and its name, half of the time of a picture."""
+    built = []
+    for i in range(count):
+        talk = _Talk(np.random.default_rng([seed, i]), source, held_out=False)
+        modality = ("image", "audio", "image", "audio", "image", "video")[i % 6]
+        media = talk.send(modality)
+        talk.user(talk.frame("question", modality), media, chatty=False)
+        assert talk.scene is not None
+        talk.say(_named(talk, talk.scene))
+        built.append(talk.messages)
+    return built
+
+
+def build_second_turns(count: int, *, seed: int, source: MediaSource) -> list[Dialogue]:
+    """Two turns, the second about the first: again, another, a correction, a change. What "what about a cat?" wants depends on them."""
+    built = []
+    for i in range(count):
+        talk = _Talk(np.random.default_rng([seed, i]), source, held_out=False)
+        talk.pick((_wish, _wish, _wish, _implicit, _send_and_wish, _ask))(talk)
+        if talk.made and talk.chance(0.65):
+            _revise(talk)
+        else:
+            _change(talk)
+        built.append(talk.messages)
+    return built
+
+
 def build_statements(count: int, *, seed: int) -> list[Dialogue]:
     """Only the assistant's side: a sentence that names a medium, and the medium. Cheap, and all that the output projections need."""
     built = []
@@ -81,6 +109,13 @@ def build_statements(count: int, *, seed: int) -> list[Dialogue]:
         talk.answer(talk.wish(MODALITIES[i % len(MODALITIES)]))
         built.append(talk.messages)
     return built
+
+
+def statement(modality: str, said: str, *, seed: int) -> Dialogue:
+    """The same for one caption."""
+    sentences = phrases.MADE[modality]
+    sentence = _agreeing(sentences[seed % len(sentences)].format(x=said))
+    return [Message("assistant", (sentence, Media(modality, Path(f"made.{modality}"), {"caption": said})))]
 
 
 def heldout_routing_cases(seed: int, n: int, *, source: MediaSource | None = None) -> list[RoutingCase]:

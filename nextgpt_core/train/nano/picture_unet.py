@@ -1,23 +1,22 @@
 """The picture decoder: a small UNet2DConditionModel on the autoencoder's latents, conditioned on MiniLM's embedding of the caption."""
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+from diffusers import AutoencoderTiny, UNet2DConditionModel
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from nextgpt_core.checkpoints import save_tensors
 from nextgpt_core.decoders.stable_diffusion import StableDiffusionDecoder
 from nextgpt_core.train.nano import autoencoder
-from nextgpt_core.train.nano.denoiser import LatentSet, export_decoder, train_denoiser
-from nextgpt_core.train.nano.film_autoencoder import computed_autoencoder
+from nextgpt_core.train.nano.denoiser import LatentSet, export_decoder, read_latents, train_denoiser, whitening, write_latents
 from nextgpt_core.train.nano.mean import residual, train_mean
-from nextgpt_core.train.nano.pictures import FLAT_STYLE, PictureScene, caption, render, sample_picture
+from nextgpt_core.train.nano.pictures import BACKGROUNDS, COLOURS, POSITIONS, SIZES, PictureScene, caption, render, sample_picture
 from nextgpt_core.train.nano.sources import CACHE
 from nextgpt_core.train.nano.text_space import CONDITION_SCALE, encode_texts
 from nextgpt_core.train.nano.world import Thing, things
@@ -29,10 +28,10 @@ EXPORT = Path("checkpoints/nano/decoders/image")
 LATENTS = CACHE / "nano" / "picture_latents.safetensors"
 SETTINGS: dict[str, Any] = {"pixels": autoencoder.PIXELS, "patch": autoencoder.PATCH, "steps": 20, "guidance": 1.5}
 PREDICTION = "sample"
-_VARIED = 24  # scenes a thing beside the plain one
-_PLAIN_SHARE = 0.8
-_FLAT_SHARE = 0.08
-_WHITENING_FLOOR = 0.05  # beside variances of 1 on the average
+CHANNELS = 128  # latents of a cell
+_PLAIN_SHARE = 0.4
+_MIXED = 10  # layouts of a thing with several attributes, beside those with one
+_GROUNDS = 4  # backgrounds of a layout, beside white
 
 
 def make_unet(**extra: Any) -> UNet2DConditionModel:
@@ -40,8 +39,8 @@ def make_unet(**extra: Any) -> UNet2DConditionModel:
     return UNet2DConditionModel(
         **extra,
         sample_size=autoencoder.PIXELS // autoencoder.PATCH,
-        in_channels=autoencoder.LATENTS,
-        out_channels=autoencoder.LATENTS,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
         block_out_channels=(48, 96),
@@ -55,18 +54,15 @@ def make_unet(**extra: Any) -> UNet2DConditionModel:
 def train_picture_unet(
     *, cpu_minutes: float = 40, mean_minutes: float = 3.5, batch: int = 16, peak: float = 1.2e-3, run: Path = RUN
 ) -> None:
-    """Train (resumes), with a contact sheet and an exported decoder folder on the way. Needs the autoencoder's folder."""
+    """Train (resumes), with a contact sheet and an exported decoder folder on the way."""
     torch.manual_seed(0)
-    vae = AutoencoderKL.from_pretrained(autoencoder.RUN / "vae")
-    data = load_latents()
-
-    mean = train_mean(data, run=RUN.with_name("image_mean"), cpu_minutes=mean_minutes)
+    data, vae = load_latents()
+    mean = train_mean(data, run=run.with_name("image_mean"), cpu_minutes=mean_minutes)
     data = residual(mean, data)
-    small = compact(vae)
 
     def snapshot(trained: Any) -> None:
         unet = fold_whitening(trained)
-        parts = {"unet": unet, "vae": small, "unconditional": data.unconditional, "mean": mean}
+        parts = {"unet": unet, "vae": vae, "unconditional": data.unconditional, "mean": mean}
         export_decoder(EXPORT, settings=SETTINGS, prediction=PREDICTION, **parts)
         contact_sheet(SHEET_CAPTIONS, run / "samples.png")
 
@@ -74,7 +70,7 @@ def train_picture_unet(
     set_whitening(unet, data.conditions.float())
     nn.init.zeros_(unet.conv_out.weight)  # the first residual is none
     nn.init.zeros_(unet.conv_out.bias)
-    log.info("%d latents, %.1f M parameters, latents of %s", len(data.latents), unet.num_parameters() / 1e6, vae.config["scaling_factor"])
+    log.info("%d latents, %.1f M parameters", len(data.latents), unet.num_parameters() / 1e6)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
     how: dict[str, Any] = {"batch": batch, "peak": peak, "optimizer": optimizer, "prediction": PREDICTION, "bias": 5.0}
     train_denoiser(unet, data, predict=predict, run=run, cpu_minutes=cpu_minutes, every=400, on_snapshot=snapshot, **how)
@@ -87,14 +83,8 @@ def predict(unet: Any, noisy: Tensor, times: Tensor, conditions: Tensor) -> Tens
 
 @torch.no_grad()
 def set_whitening(unet: Any, conditions: Tensor) -> None:
-    """Let the network see conditions decorrelated, through its fixed `encoder_hid_proj`.
-
-    Sentence embeddings of things' names are much alike, and what tells them apart lies in directions of small variance, which gradient
-    descent learns last; whitened, a picture is remembered after several times fewer steps. The floor keeps noise in empty directions down.
-    """
-    mean = conditions.mean(0)
-    variances, vectors = torch.linalg.eigh((conditions - mean).T @ (conditions - mean) / len(conditions))
-    whiten = vectors @ torch.diag((variances + _WHITENING_FLOOR).rsqrt()) @ vectors.T
+    """Let the network see conditions decorrelated, through its fixed `encoder_hid_proj`."""
+    whiten, mean = whitening(conditions)
     unet.encoder_hid_proj.weight.copy_(whiten)
     unet.encoder_hid_proj.bias.copy_(-whiten @ mean)
     unet.encoder_hid_proj.requires_grad_(False)
@@ -117,40 +107,33 @@ def fold_whitening(trained: Any) -> UNet2DConditionModel:
 
 
 def build_latents(path: Path = LATENTS, *, seed: int = 3) -> None:
-    """Render and encode each thing plainly (under all its names) and in varied scenes, and keep latents and captions' embeddings."""
-    vae = AutoencoderKL.from_pretrained(autoencoder.RUN / "vae").eval()
+    """Fit the autoencoder; render and encode each thing plainly (under all its names) and with attributes."""
     rng = np.random.default_rng(seed)
+    vae = autoencoder.fit_autoencoder(_pixels([sample_picture(rng, canonical=0.5) for _ in range(2500)]), latents=CHANNELS)
+    vae.save_pretrained(path.parent / "picture_vae")
     latents, captions, weights = [], [], []
     for thing in things():
-        rows = _rows(rng, thing)
-        pixels = torch.from_numpy(np.stack([render(scene, autoencoder.PIXELS) for scene, _, _ in rows])).permute(0, 3, 1, 2)
-        latents.append(autoencoder.encode(vae, pixels).half())
-        captions += [text for _, text, _ in rows]
-        weights += [weight for _, _, weight in rows]
-    save_tensors(
-        {
-            "latents": torch.cat(latents) * vae.config["scaling_factor"],
-            "conditions": (encode_texts(captions) * CONDITION_SCALE).half(),
-            "weights": torch.tensor(weights),
-            "unconditional": encode_texts([""])[0] * CONDITION_SCALE,
-        },
-        path,
-    )
+        names = _names(thing)
+        pictures = [render(PictureScene(thing), autoencoder.PIXELS)] * len(names)
+        captions += names
+        weights += [_PLAIN_SHARE * share for share in _shares(len(names))]
+        scenes = [scene for layout in _layouts(rng, thing) for scene in _on_grounds(rng, layout, pictures)]
+        captions += [caption(scene) for scene in scenes]
+        weights += [(1 - _PLAIN_SHARE) / len(scenes)] * len(scenes)
+        latents.append(autoencoder.encode_frames(vae, torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)).half())
+    write_latents(path, torch.cat(latents), captions, torch.tensor(weights))
 
 
-def load_latents(path: Path = LATENTS) -> LatentSet:
-    """The cached set, built on first use (two minutes)."""
+def load_latents(path: Path = LATENTS) -> tuple[LatentSet, AutoencoderTiny]:
+    """The cached set and its autoencoder, built on first use (ten minutes)."""
     if not path.exists():
         build_latents(path)
-    return LatentSet(**load_file(path))
+    return read_latents(path), AutoencoderTiny.from_pretrained(path.parent / "picture_vae").eval()
 
 
-def compact(vae: Any, *, scenes: int = 1500) -> AutoencoderTiny:
-    """The autoencoder's linear code without its idle blocks: a fifth of the bytes, and a decoder that looks at neighbouring patches."""
-    first = vae.encoder.conv_in
-    encode = first.weight[: autoencoder.LATENTS, :, 1, 1].T.detach() * vae.config["scaling_factor"]
-    shift = -first.bias[: autoencoder.LATENTS].detach() * vae.config["scaling_factor"]
-    return computed_autoencoder(encode, shift, torch.from_numpy(autoencoder.scene_pixels(np.random.default_rng(4), scenes)))
+def _pixels(scenes: Sequence[PictureScene]) -> Tensor:
+    """uint8 [n, 3, PIXELS, PIXELS]."""
+    return torch.from_numpy(np.stack([render(scene, autoencoder.PIXELS) for scene in scenes])).permute(0, 3, 1, 2).contiguous()
 
 
 SHEET_CAPTIONS = [
@@ -158,7 +141,7 @@ SHEET_CAPTIONS = [
     "a fish", "a pizza", "a camera", "a castle", "an umbrella", "a heart", "a robot", "a bicycle",
     "a puppy", "a burger", "an owl", "a sailboat", "a clock", "a butterfly", "a rose", "a cup of coffee",
     "two red apples on a blue background", "a blue cat", "three bananas", "a small car on the left", "a green dragon on a black background",
-    "a yellow bird", "a big heart on a pink background", "a dog in a flat style",
+    "a yellow bird", "a big heart on a pink background", "two pink elephants",
 ]  # fmt: skip
 
 
@@ -173,18 +156,52 @@ def contact_sheet(captions: list[str], path: Path, *, seed: int = 0) -> None:
     Image.fromarray(np.concatenate([row for row in rows if row.shape == rows[0].shape])).save(path)
 
 
-def _rows(rng: np.random.Generator, thing: Thing) -> list[tuple[PictureScene, str, float]]:
-    """Scenes of one thing with caption and weight: plain ones share _PLAIN_SHARE of the draws, the canonical name most of that."""
-    plain = PictureScene(thing)
-    names = [(thing.singular, 1.0), (thing.name, 0.25)]
+def _names(thing: Thing) -> list[str]:
+    """What a plain picture of it may be called, the usual name first."""
+    names = [thing.singular, thing.name]
     for synonym in thing.synonyms:
         article = ("an" if synonym[0] in "aeiou" else "a") if thing.article else ""
-        names.append((f"{article} {synonym}".strip(), 0.25))
-    total = sum(weight for _, weight in names)
-    rows = [(plain, text, _PLAIN_SHARE * weight / total) for text, weight in names]
-    flat = round(_VARIED * _FLAT_SHARE)
-    for index in range(_VARIED):
-        styles = (FLAT_STYLE,) if index < flat else (plain.style,)
-        scene = sample_picture(rng, thing=thing, styles=styles, canonical=1.0 if index in (0, flat) else 0.1, jitter=0.3, first=True)
-        rows.append((scene, caption(scene), (1 - _PLAIN_SHARE) / _VARIED))
-    return rows
+        names.append(f"{article} {synonym}".strip())
+    return names
+
+
+def _shares(count: int) -> list[float]:
+    """The first of `count` names weighs as much as four others."""
+    weights = [4.0] + [1.0] * (count - 1)
+    return [weight / sum(weights) for weight in weights]
+
+
+def _layouts(rng: np.random.Generator, thing: Thing) -> list[PictureScene]:
+    """Each colour, size, place and count of a thing by itself, and some together; all on white."""
+    plain = PictureScene(thing)
+    single = [replace(plain, **{name: value}) for name, values in _ATTRIBUTES.items() for value in values]
+    found = [plain, *single]
+    while len(found) < 1 + len(single) + _MIXED:
+        kind = str(rng.choice(["size", "position", "count"]))
+        value = _ATTRIBUTES[kind][int(rng.integers(len(_ATTRIBUTES[kind])))]
+        found.append(replace(plain, colour=str(rng.choice(list(COLOURS))), **{kind: value}))
+    return [scene for scene in found if scene.count == 1 or thing.article]
+
+
+def _on_grounds(rng: np.random.Generator, layout: PictureScene, pictures: list[np.ndarray]) -> list[PictureScene]:
+    """The layout on white and on other backgrounds; their pictures are added to `pictures`.
+
+    A picture is linear in its background's colour, so two renders tell what it is on any.
+    """
+    white, black = (render(replace(layout, background=name), autoencoder.PIXELS).astype(np.float32) for name in ("white", "black"))
+    dark = np.array(BACKGROUNDS["black"], np.float32)
+    open_share = (white - black) / (255 - dark)
+    others = [name for name in BACKGROUNDS if name not in ("white", layout.colour)]
+    scenes = [layout, *(replace(layout, background=str(name)) for name in rng.choice(others, _GROUNDS, replace=False))]
+    for scene in scenes:
+        ground = np.array(BACKGROUNDS[scene.background], np.float32)
+        pictures.append((black + open_share * (ground - dark)).round().clip(0, 255).astype(np.uint8))
+    return scenes
+
+
+_ATTRIBUTES: dict[str, tuple[Any, ...]] = {
+    "colour": tuple(COLOURS),
+    "size": tuple(name for name in SIZES if name),
+    "position": tuple(name for name in POSITIONS if name),
+    "count": (2, 3),
+}

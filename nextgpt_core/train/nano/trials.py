@@ -175,9 +175,7 @@ def films_named(bench: Bench, cases: int) -> Outcome:
     scenes = [films.sample_film(rng, held_out=True, plain=1.0, jitter=0.5) for _ in range(cases)]
     replies = bench.ask([_question(rng, "video", scene) for scene in scenes])
     thing_right = [scene.picture.thing.name in thing_names().first(reply.text) for scene, reply in zip(scenes, replies)]
-    motion_right = [
-        scene.motion in motion_names().first(thing_names().without_first(reply.text)) for scene, reply in zip(scenes, replies)
-    ]
+    motion_right = [scene.motion in motion_names().first(thing_names().without_first(reply.text)) for scene, reply in zip(scenes, replies)]
     said = [f"{films.caption(scene)}: {reply.text}" for scene, reply in zip(scenes, replies)]
     parts = {"thing": float(np.mean(thing_right)), "motion": float(np.mean(motion_right))}
     return counted([a and b for a, b in zip(thing_right, motion_right)], **parts, replies=said[:60])

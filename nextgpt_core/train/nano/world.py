@@ -99,4 +99,3 @@ def _hexcodes_by_label() -> dict[str, str]:
     """English emojibase labels -> hexcode in lower case without variation selectors, as the picture packages write them."""
     rows = json.loads((source("names") / "package" / "en" / "data.json").read_text(encoding="utf-8"))
     return {row["label"]: row["hexcode"].lower().replace("-fe0f", "") for row in rows}
-

@@ -58,3 +58,8 @@ def test_the_judge_names_sounds_of_any_length(samples: int) -> None:
     torch.manual_seed(0)
     names = AudioJudge().eval().name(np.random.default_rng(0).normal(0, 0.1, (3, samples)))
     assert len(names) == 3 and set(names) <= {kind.name for kind in SOUNDS}
+
+
+def test_the_most_typical_sound_of_a_caption_is_kept() -> None:
+    latents = torch.tensor([[0.0], [10.0], [4.0], [1.0]])
+    assert audio_denoiser.typical(latents, ["rain", "rain", "rain", "wind"]) == [2, 3]

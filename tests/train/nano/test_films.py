@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nextgpt_core.train.nano import film_autoencoder, film_unet, films, pictures
+from nextgpt_core.train.nano import autoencoder, film_unet, films, pictures
 from nextgpt_core.train.nano.film_judge import FilmJudge, seen
 from nextgpt_core.train.nano.films import FRAMES, MOTIONS, FilmScene, caption, is_held_out, render, sample_film
 from nextgpt_core.train.nano.pictures import PictureScene
@@ -81,13 +81,13 @@ def test_one_motion_of_a_thing_is_held_out() -> None:
 def test_the_autoencoder_is_exact_where_few_patches_differ() -> None:
     """Frames of one block in a few places have fewer than 64 components, so hardly anything is lost; latents have unit scale."""
     frames = torch.from_numpy(np.concatenate([_large(motion) for motion in MOTIONS])).permute(0, 3, 1, 2).contiguous()
-    vae = film_autoencoder.fit_autoencoder(frames)
-    latents = film_autoencoder.encode_frames(vae, frames)
+    vae = autoencoder.fit_autoencoder(frames, latents=64)
+    latents = autoencoder.encode_frames(vae, frames)
     assert latents.shape == (len(frames), 64, 4, 4)
     assert 0.3 < latents.std() < 3
-    assert film_autoencoder.psnr(vae, frames) > 24
+    assert autoencoder.psnr(vae, frames) > 24
     decoded = vae.decode(latents / vae.config["scaling_factor"]).sample  # as the decoder class calls it
-    ours = film_autoencoder.decode_frames(vae, latents) / 127.5 - 1
+    ours = autoencoder.decode_frames(vae, latents) / 127.5 - 1
     assert torch.allclose(torch.nn.functional.pixel_shuffle(decoded, 32).clamp(-1, 1), ours, atol=0.01)
 
 
@@ -112,4 +112,4 @@ def test_the_judge_names_the_nearest_reference(monkeypatch: pytest.MonkeyPatch) 
 
 
 def _large(motion: str) -> np.ndarray:
-    return render(FilmScene(PictureScene(APPLE), motion), film_autoencoder.PIXELS)
+    return render(FilmScene(PictureScene(APPLE), motion), autoencoder.PIXELS)
