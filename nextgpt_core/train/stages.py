@@ -26,6 +26,7 @@ class Stage:
 
 # In the paper's order the encoder side comes first. Here the language model first learns to read word embeddings in the place of media
 # (stand_ins.py), so that no step waits for the encoders and the input projections begin where words already are.
+# Captioning refines them at the end.
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
@@ -40,8 +41,6 @@ STAGES: dict[str, Stage] = {
             stand_ins=True,
             frozen_layers=18,
         ),
-        # Encoder side: the model, frozen again, names what the projected features show.
-        Stage(name="encoder", dataset="captions", rates={"input_projection": 5e-4}, noise=0.15),
         # Instruction tuning again, now on what the encoders really give.
         Stage(
             name="media",
@@ -53,6 +52,8 @@ STAGES: dict[str, Stage] = {
             frozen_layers=18,
             seed=2,
         ),
+        # Encoder side: the model, frozen again, names what the projected features show.
+        Stage(name="encoder", dataset="captions", rates={"input_projection": 5e-4}, noise=0.15),
         # Decoder side: the states at the signal tokens are pulled to the decoder's own text embedding; nothing upstream of them
         # changes, so they are computed once.
         Stage(name="decoder", dataset="states", rates={"output_projections": 1e-3}, alignment=1.0, noise=0.4, decay=0.02),

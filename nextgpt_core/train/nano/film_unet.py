@@ -51,7 +51,7 @@ def make_unet() -> Any:
 
 
 def train_film_unet(
-    *, cpu_minutes: float = 45, mean_minutes: float = 6, batch: int = 6, peak: float = 1e-3, every: int = 150, run: Path = RUN
+    *, cpu_minutes: float = 45, mean_minutes: float = 7, batch: int = 6, peak: float = 1e-3, every: int = 150, run: Path = RUN
 ) -> None:
     """Train (resumes), with a sheet of film strips and an exported decoder folder every `every` steps."""
     torch.manual_seed(0)

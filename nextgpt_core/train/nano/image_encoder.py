@@ -28,7 +28,7 @@ RUN = Path("runs/nano/image_encoder")
 EXPORT = Path("checkpoints/nano/encoder/image.safetensors")
 FEATURES = CACHE / "nano" / "image_features.safetensors"
 POOL = CACHE / "nano" / "pool_image.safetensors"
-POOL_SIZE = 8  # pictures of a thing that the language model learns from
+POOL_SIZE = 24  # pictures of a thing that the language model learns from
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "count": ("1", "2", "3"),
     "colour": ("", *COLOURS),

@@ -35,9 +35,9 @@ from nextgpt_core.train.stages import STAGES, Stage
 
 log = logging.getLogger(__name__)
 RUNS = Path("runs") / "nano" / "language"
-CPU_MINUTES = {"instruction": 40, "encoder": 8, "media": 25, "decoder": 10}  # in this order
+CPU_MINUTES = {"instruction": 40, "media": 43, "encoder": 13, "decoder": 3}  # in this order
 DECODERS: dict[str, Any] = {"image": picture_unet, "audio": audio_denoiser, "video": film_unet}
-DIALOGUES = {"captions": 12_000, "states": 12_000, "mosit": 5_000}
+DIALOGUES = {"captions": 6_000, "states": 7_500, "mosit": 5_000}
 
 
 class CaptionSpace:
@@ -261,7 +261,7 @@ def run(name: str, *, cpu_minutes: float | None = None, dialogues: int | None = 
     preset, stage = load_preset("nano"), STAGES[name]
     sizes = dict.fromkeys(DIALOGUES, dialogues) if dialogues else DIALOGUES
     recipe = Recipe(preset, merged="lora" not in stage.rates, dialogues=sizes)
-    if name == "encoder" and not (RUNS / name / STATE_FILE).is_file():
+    if name == "media" and not (RUNS / name / STATE_FILE).is_file():
         warm_start(recipe.model, Pools())
 
     train(

@@ -63,8 +63,13 @@ class Pools:
         vectors = known[index].float().clone()
         if rng.random() < 0.75:
             share, other = 0.5 + 0.5 * rng.random(), known[rng.integers(len(known)), 0].float()
-            vectors[0] = F.normalize(share * vectors[0] + (1 - share) * other, dim=0) * len(other) ** 0.5
+            vectors[0] = mixed(vectors[0], other, share)
         return vectors
+
+
+def mixed(own: Tensor, other: Tensor, share: Tensor | float) -> Tensor:
+    """Vectors [..., d] of length sqrt(d), between their own and another one, `share` of them their own."""
+    return F.normalize(share * own + (1 - share) * other, dim=-1) * own.shape[-1] ** 0.5
 
 
 _THINGS: dict[str, Thing] = {}

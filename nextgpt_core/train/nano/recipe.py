@@ -13,8 +13,8 @@ STEPS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "video-encoder": ("video_encoder", "train_video_encoder", ()),
     "audio-autoencoder": ("audio_autoencoder", "train_autoencoder", ()),
     "instruction": ("language", "run", ("instruction",)),
-    "encoder": ("language", "run", ("encoder",)),
     "media": ("language", "run", ("media",)),
+    "encoder": ("language", "run", ("encoder",)),
     "decoder": ("language", "run", ("decoder",)),  # also writes down what the three decoders below will be given
     "image-decoder": ("picture_unet", "train_picture_unet", ()),
     "audio-decoder": ("audio_denoiser", "train_audio_unet", ()),

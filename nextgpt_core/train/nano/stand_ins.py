@@ -17,7 +17,7 @@ from nextgpt_core.model import NextGPT
 from nextgpt_core.train.nano.films import FilmScene
 from nextgpt_core.train.nano.mosit import Scene, caption
 from nextgpt_core.train.nano.pictures import PictureScene
-from nextgpt_core.train.nano.pools import Pools
+from nextgpt_core.train.nano.pools import Pools, mixed
 from nextgpt_core.train.nano.sounds import SoundScene
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,8 @@ def warm_start(model: NextGPT, pools: Pools, *, steps: int = 1000, batch: int = 
                 group["lr"] = 2e-3 * (1 - step / steps)
             rows, others = torch.randint(len(features), (2, batch), generator=generator)
             chosen = features[rows].float()
-            chosen[:, 0] = _mixed(chosen[:, 0], features[others, 0].float(), generator)
+            share = 0.5 + 0.5 * torch.rand(batch, 1, generator=generator)
+            chosen[:, 0] = mixed(chosen[:, 0], features[others, 0].float(), share)
             made = network(chosen + _NOISE * torch.randn(chosen.shape, generator=generator)) / stand_ins.deviation
             nearest = [
                 F.cross_entropy(F.normalize(made[:, place], dim=-1) @ F.normalize(kinds, dim=-1).T / _TEMPERATURE, kind[rows])
@@ -98,12 +99,6 @@ def warm_start(model: NextGPT, pools: Pools, *, steps: int = 1000, batch: int = 
         found[modality] = float((made.argmax(1) == kind[:2000]).float().mean())
         log.info("warm start: %s, %.1f %% nearest to their own words (of %d)", modality, 100 * found[modality], len(kinds))
     return found
-
-
-def _mixed(own: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
-    """Vectors [b, d] of length sqrt(d), each with up to half of another one in it."""
-    share = 0.5 + 0.5 * torch.rand(len(own), 1, generator=generator)
-    return F.normalize(share * own + (1 - share) * other, dim=-1) * own.shape[1] ** 0.5
 
 
 _COUNTS = {1: "", 2: "two", 3: "three"}

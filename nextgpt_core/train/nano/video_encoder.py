@@ -51,7 +51,7 @@ class FilmSet:
 
 
 def train_video_encoder(
-    *, cpu_minutes: float = 2, batch: int = 256, moving: int = 128, peak: float = 1.5e-3, only_naming: bool = False, run: Path = RUN
+    *, cpu_minutes: float = 3, batch: int = 256, moving: int = 128, peak: float = 1.5e-3, only_naming: bool = False, run: Path = RUN
 ) -> dict[str, float]:
     """Train the heads (resumes), export the tower and the pool; returns held-out accuracies.
 
@@ -59,7 +59,7 @@ def train_video_encoder(
     looked at. `only_naming` leaves the other heads as they are, so that language stages trained on the pool need not be repeated.
     """
     torch.manual_seed(0)
-    data = film_set("train", per_thing=5)
+    data = film_set("train", per_thing=8)
     heads = FilmHeads()
     readers = nn.ModuleDict({name: nn.Linear(384, len(values)) for name, values in _LOOKS.items()})
     both = nn.ModuleDict({"heads": heads, "readers": readers})
