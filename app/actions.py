@@ -264,7 +264,7 @@ class Actions:
         """Show an answer while it grows, at most so many times a second, until it is done or the tab shows something else."""
         tab.followed, seen, beat = job, -1, 0.0
         pause = 1.0 / self.settings.updates_per_second
-        while not job.answer.finished and tab.conversation is job.conversation:
+        while self.desk.job(job.conversation.id) is job and tab.conversation is job.conversation:
             beat += pause
             if job.version != seen or beat >= 1.0:  # once a second also without news: the remaining time goes on
                 seen, beat = job.version, 0.0

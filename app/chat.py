@@ -91,8 +91,12 @@ def lay_out(settings: Settings, seed: int | None) -> dict[str, Any]:
         )
         parts["chosen"] = gr.HTML("", elem_id="nx-chosen")
         with gr.Row(elem_id="nx-quick"):
-            parts["answer"] = gr.Radio(list(ANSWERS), value="auto", label=t("answer"), elem_id="nx-answer", container=False)
-            parts["quality"] = gr.Radio(list(QUALITIES), value="balanced", label=t("quality"), elem_id="nx-quality", container=False)
+            parts["answer"] = gr.Radio(
+                list(ANSWERS), value="auto", label=t("answer"), show_label=True, elem_id="nx-answer", container=False
+            )
+            parts["quality"] = gr.Radio(
+                list(QUALITIES), value="balanced", label=t("quality"), show_label=True, elem_id="nx-quality", container=False
+            )
             with gr.Accordion(t("camera"), open=False, elem_id="nx-camera") as parts["camera"]:
                 parts["webcam"] = gr.Image(
                     sources=["webcam"], type="filepath", format="png", label=t("camera"), show_label=False, buttons=[], height=260
@@ -290,6 +294,8 @@ def theme() -> gr.themes.Base:
         block_title_background_fill="transparent",
         block_title_text_color="*body_text_color",
         block_title_padding="0",
+        checkbox_border_color="*neutral_400",
+        input_border_color="*neutral_300",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",

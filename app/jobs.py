@@ -121,9 +121,8 @@ class Desk:
         with self._lock:
             if self._jobs.get(job.conversation.id) is not job:
                 return
-            del self._jobs[job.conversation.id]
-        answer = job.answer
-        if not answer.finished:
-            answer.status, answer.error = status, error
-        job.conversation.updated = time.time()
-        job.changed()
+            if not job.answer.finished:
+                job.answer.status, job.answer.error = status, error
+            job.conversation.updated = time.time()
+            job.changed()
+            del self._jobs[job.conversation.id]  # last: who sees it gone sees how it ended, and can send again

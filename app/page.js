@@ -30,6 +30,24 @@ addEventListener("pagehide", () => {
     field.dispatchEvent(new KeyboardEvent("keypress", { key: "Enter", bubbles: true }));
   }, true);
 
+  // A picture opens by its own fullscreen button, and closes where it is pressed again.
+  document.addEventListener("click", (event) => {
+    const picture = event.target.closest?.("#nx-chat .image-container > button")?.parentElement;
+    if (!picture) return;
+    if (document.fullscreenElement) document.exitFullscreen();
+    else picture.querySelector(".icon-button-wrapper button")?.click();
+  });
+
+  // Files may be dropped anywhere on the page: they go into the message box. Left to the browser they would replace the page.
+  const files = (event) => event.dataTransfer?.types.includes("Files") && !event.target.closest?.("#nx-box, #nx-left");
+  document.addEventListener("dragover", (event) => files(event) && event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    if (!files(event)) return;
+    event.preventDefault();
+    const { dataTransfer } = event;
+    document.querySelector("#nx-box textarea")?.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+  });
+
   // What Gradio leaves without a name for screen readers: pictures that open, groups with a label, icons that act as buttons.
   const names = {
     "#nx-chat .image-container > button:not([aria-label])": (button) => {
@@ -62,6 +80,11 @@ addEventListener("pagehide", () => {
   new MutationObserver(() => {
     labelling ||= setTimeout(() => { labelling = 0; label(); }, 200);
   }).observe(document.documentElement, { childList: true, subtree: true });
+
+  // Gradio's camera ignores its button until the first frame is there: the button shows when it works (page.css).
+  for (const [event, live] of [["loadeddata", true], ["emptied", false]]) {
+    document.addEventListener(event, ({ target }) => target.closest?.("#nx-camera") && target.toggleAttribute("data-live", live), true);
+  }
 
   // On a narrow screen the conversations would cover everything: they start folded away.
   const fold = setInterval(() => {

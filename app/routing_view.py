@@ -62,7 +62,8 @@ def system_picture(turn: Turn, language: str) -> str:
     heads = [(133, "encoders"), (249, "input_projection"), (500, "output_projection"), (621, "decoders")]
     titles = "".join(f'<text class="head" x="{x}" y="20">{escape(say(key, language))}</text>' for x, key in heads)
     label = escape(say("routing", language))
-    return f'<svg class="nx-system" viewBox="0 0 754 226" role="img" aria-label="{label}">{titles}{"".join(parts)}</svg>'
+    drawn = f'<svg class="nx-system" viewBox="0 0 754 226" role="img" aria-label="{label}">{titles}{"".join(parts)}</svg>'
+    return f'<div class="nx-system-frame" tabindex="0">{drawn}</div>'  # on a phone it is moved sideways, also by keys
 
 
 def stage(name: str, language: str) -> str:

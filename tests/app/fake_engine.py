@@ -31,12 +31,14 @@ SPAN = 4
 class FakeEngine:
     """Answers "Here you are." and makes what the message names.
 
-    In a message, "slow" and "endless" slow the steps down, "long" makes the text long, "broken" makes a decoder fail, "crash" the turn."""
+    In a message, "slow" and "endless" slow the steps down, "long" makes the text long, "endless story" has to be stopped, "broken" makes
+    a decoder fail, "crash" the turn ("crash once": the first time)."""
 
-    def __init__(self, *, word_seconds: float = 0.01, step_seconds: float = 0.02, steps: int = 10) -> None:
+    def __init__(self, *, word_seconds: float = 0.01, step_seconds: float = 0.02, steps: int = 10, slow: float = 6.0) -> None:
         self.word_seconds = word_seconds
         self.step_seconds = step_seconds
         self.steps = steps
+        self.slow = slow
         self.turns: list[tuple[list[Message], TurnSettings]] = []
 
     def turn(
@@ -46,12 +48,13 @@ class FakeEngine:
         started = time.monotonic()
         text, heard = messages[-1].text, messages[-1].media
         seed = settings.seed if settings.seed is not None else len(self.turns)
-        if "crash" in text:
+        again = any(earlier[-1].text == text for earlier, _ in self.turns[:-1])
+        if "crash" in text and not ("once" in text and again):
             raise GenerationError("The engine fell over on purpose.")
-        step_seconds = self.step_seconds * (60 if "endless" in text else 6 if "slow" in text else 1)
+        step_seconds = self.step_seconds * (10 * self.slow if "endless" in text else self.slow if "slow" in text else 1)
         seconds = {"perceive": 0.05 * len(heard), "prompt": 0.02, "read": 0.1}
         reply = f"I see {', '.join(f'a {MODALITIES[m.modality].noun}' for m in heard)}. " if heard else ""
-        reply += "long " * 400 if "long" in text else "Here you are."
+        reply += "long " * (100_000 if "endless story" in text else 400) if "long" in text or "endless story" in text else "Here you are."
         said = ""
         for word in re.findall(r"\S+\s*", reply):
             if cancel.wait(self.word_seconds):

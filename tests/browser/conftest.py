@@ -17,7 +17,8 @@ from tests.browser.serve_fake import serve_fake
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 # How much slower than a free machine this one may be: by its load, if nobody says.
-PATIENCE = float(os.environ.get("NEXTGPT_TEST_PATIENCE") or max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
+PATIENCE = float(os.environ.get("NEXTGPT_TEST_PATIENCE") or max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0))))
+SLOW = 6.0 * min(PATIENCE, 4.0)  # "slow" media must stay long enough in the making for a busy browser to be seen showing them
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -55,7 +56,7 @@ class Server:
         self.address = f"http://127.0.0.1:{port}/"
         self._log = folder / "server.log"
         self._arguments = (port, self._log, {"NEXTGPT_DATA_DIR": str(folder), **(environment or {})})
-        self._options = options
+        self._options = {"slow": SLOW, **options}
         self._process: Any = None
 
     def start(self) -> str:
@@ -112,7 +113,7 @@ class People:
                 self._free.remove(entry)
                 return entry[1]
         context = self._chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, "locale": "en-US", **options})
-        context.set_default_timeout(30_000 * PATIENCE)
+        context.set_default_timeout(60_000 * PATIENCE)
         return context
 
     def leave(self, options: dict[str, Any], context: Any, address: str) -> None:
@@ -120,8 +121,12 @@ class People:
             if not page.url.startswith(address):
                 context.close()
                 return
-            page.evaluate("localStorage.clear()")
+        for page in context.pages[1:]:
             page.close()
+        page = context.pages[0]
+        page.goto(address + "gradio_api/app_id")  # away from the page, which might still note something
+        page.evaluate("localStorage.clear()")
+        page.close()
         self._free.append((options, context))
 
 
@@ -162,3 +167,10 @@ def usable(page: Any, state: str = "ready") -> None:
     page.wait_for_selector("#nx-box textarea")
     page.wait_for_selector(f".nx-status.{state}")
     page.wait_for_function("sessionStorage.getItem('nextgpt-place')")  # the page knows whose it is
+
+
+def settled(page: Any) -> None:
+    """Wait until nothing fades or slides any more."""
+    page.wait_for_function(
+        "document.getAnimations().every(one => one.playState != 'running' || one.effect.getTiming().iterations == Infinity)"
+    )

@@ -9,8 +9,10 @@ from app.settings import read_settings
 from tests.app.fake_engine import FakeEngine
 
 
-def serve_fake(port: int, log: Path, environment: dict[str, str], auth: bool = False, loaded_when: Path | None = None) -> None:
-    """Serve until killed. The model has loaded when the file `loaded_when` is there."""
+def serve_fake(
+    port: int, log: Path, environment: dict[str, str], *, slow: float, auth: bool = False, loaded_when: Path | None = None
+) -> None:
+    """Serve until killed. The model has loaded when the file `loaded_when` is there; `slow` is the pace of "slow" media."""
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 1)
     os.dup2(1, 2)
     os.environ.update(environment)
@@ -18,7 +20,7 @@ def serve_fake(port: int, log: Path, environment: dict[str, str], auth: bool = F
     def load() -> FakeEngine:
         while loaded_when and not loaded_when.exists():
             time.sleep(0.05)
-        return FakeEngine(word_seconds=0.01, step_seconds=0.03, steps=10)
+        return FakeEngine(word_seconds=0.01, step_seconds=0.03, steps=10, slow=slow)
 
     settings = read_settings()
     page = make_page(load, settings, name="fake")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser.conftest import PATIENCE, Server, ready
 from tests.browser.line import line_to
-from tests.browser.person import BOX, EXAMPLES, MEDIA, answered, choose, emptied, last_answer, send, write
+from tests.browser.person import BOX, EXAMPLES, MEDIA, answered, choose, emptied, last_answer, noted, send, write
 
 pytestmark = pytest.mark.browser
 
@@ -54,7 +54,7 @@ def test_an_unsent_message_and_its_files_survive_a_reload_in_the_middle_of_an_an
     page.wait_for_selector(".nx-making")
     choose(page, EXAMPLES / "sound.wav")
     write(page, "what do you hear?")
-    page.wait_for_timeout(300)
+    noted(page, "what do you hear?")
     ready(page, address)
     page.wait_for_selector(".nx-chosen li:has-text('sound.wav')")
     assert page.input_value(BOX) == "what do you hear?"
@@ -72,7 +72,7 @@ def test_the_back_button(open_page: Callable) -> None:
     send(page, "a slow picture please")
     page.wait_for_selector(".nx-making")
     write(page, "not sent yet")
-    page.wait_for_timeout(300)
+    noted(page, "not sent yet")
     page.goto("about:blank")
     page.go_back()
     page.wait_for_selector(MEDIA["picture"])
@@ -161,10 +161,10 @@ def test_sending_twice_is_answered_once(open_page: Callable) -> None:
 
 def test_a_message_sent_while_an_answer_is_made_waits_in_the_box(open_page: Callable) -> None:
     page = open_page()
-    send(page, "a long story")
+    send(page, "an endless story")
     page.wait_for_selector("#nx-chat .bot-row:has-text('long')")
     send(page, "hello")
-    page.wait_for_timeout(700)
+    page.wait_for_selector("text=The last answer is still being made")
     assert page.input_value(BOX) == "hello"
     assert page.locator("#nx-chat .user-row").count() == 1
     page.click("#nx-box .stop-button")
@@ -177,11 +177,15 @@ def test_failures_are_sentences_and_the_next_turn_works(open_page: Callable) -> 
     page = open_page()
     send(page, "a broken picture")
     page.wait_for_selector("text=The picture could not be made: this decoder is broken on purpose")
-    send(page, "please crash")
+    answered(page)
+    send(page, "a picture, but please crash once")
     page.wait_for_selector("text=The engine fell over on purpose.")
-    page.wait_for_selector("#nx-chat [aria-label=Retry]")
-    send(page, "a picture please")
+    page.wait_for_selector("#nx-box .submit-button")
+    page.click("#nx-chat [aria-label=Retry]")
     page.wait_for_selector(MEDIA["picture"])
+    answered(page, 2)
+    send(page, "another picture please")
+    answered(page, 3)
 
 
 def test_words_are_never_markup(open_page: Callable) -> None:
@@ -193,7 +197,7 @@ def test_words_are_never_markup(open_page: Callable) -> None:
 
 def test_a_person_waits_in_line_and_others_stay_responsive(open_page: Callable) -> None:
     first, second = open_page(), open_page()
-    send(first, "a long story")
+    send(first, "an endless story")
     first.wait_for_selector("#nx-chat .bot-row:has-text('long')")
     start = time.monotonic()
     send(second, "hello")

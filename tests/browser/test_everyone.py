@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import ROOT
+from tests.browser.conftest import ROOT, settled
 from tests.browser.person import BOX, EXAMPLES, MEDIA, answered, choose, emptied, last_answer, send, write
 
 pytestmark = pytest.mark.browser
@@ -48,7 +48,7 @@ def test_axe_finds_nothing_serious(open_page: Callable, axe: str, scheme: str, t
     page = open_page(color_scheme=scheme)
     page.click("#nx-right .toggle-button")
     page.click("#nx-advanced button")
-    page.wait_for_timeout(500)
+    settled(page)
     problems = serious(page, axe)
     page.click("#nx-right .toggle-button")
     send(page, "a slow picture, a sound and a film please", [EXAMPLES / "picture.png"])
@@ -60,7 +60,7 @@ def test_axe_finds_nothing_serious(open_page: Callable, axe: str, scheme: str, t
     program = tmp_path / "program.png"
     program.write_bytes(b"MZ" * 100)
     choose(page, EXAMPLES / "sound.wav", program)
-    page.wait_for_timeout(500)
+    settled(page)
     problems += serious(page, axe)
     assert problems == []
 
@@ -68,7 +68,7 @@ def test_axe_finds_nothing_serious(open_page: Callable, axe: str, scheme: str, t
 def test_keyboard_alone(open_page: Callable) -> None:
     page = open_page()
     page.locator("body").press("/")
-    page.keyboard.type("a long story")
+    page.keyboard.type("an endless story")
     page.keyboard.press("Enter")
     page.wait_for_selector("#nx-chat .bot-row:has-text('long long')")
     page.keyboard.press("Escape")

@@ -1,36 +1,20 @@
 """4. Inputs: upload, drag, paste, microphone, webcam; every file is looked at as soon as it is chosen."""
 
-import base64
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.browser.person import BOX, EXAMPLES, answered, choose, last_answer, send, write
+from tests.browser.person import BOX, EXAMPLES, MEDIA, answered, carried, choose, drop, last_answer, send, write
 
 pytestmark = pytest.mark.browser
 PICTURE = EXAMPLES / "picture.png"
 
 
-def carried(page: Any, file: Path) -> Any:
-    """The file as something that a mouse or the clipboard carries: a DataTransfer in the page."""
-    return page.evaluate_handle(
-        """([name, type, data]) => {
-            const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([bytes], name, { type }));
-            return transfer;
-        }""",
-        [file.name, "image/png", base64.b64encode(file.read_bytes()).decode()],
-    )
-
-
-def test_a_dragged_file_is_looked_at_and_answered(open_page: Callable) -> None:
+@pytest.mark.parametrize("place", [BOX, "#nx-chat"])
+def test_a_file_dropped_anywhere_is_looked_at_and_answered(open_page: Callable, place: str) -> None:
     page = open_page()
-    transfer = carried(page, PICTURE)
-    for event in ("dragenter", "dragover", "drop"):
-        page.dispatch_event(BOX, event, {"dataTransfer": transfer})
+    drop(page, place, PICTURE)
     page.wait_for_selector(".nx-chosen li:has-text('picture.png')")
     send(page, "what is this?")
     answered(page)
@@ -111,3 +95,5 @@ def test_every_example_works(open_page: Callable, number: int) -> None:
     page.locator("#nx-chat .example").nth(number).click()
     answered(page)
     assert page.locator(".nx-notice.problem").count() == 0
+    if number == 0:  # the first picture, one click after opening the page
+        page.wait_for_selector(MEDIA["picture"])

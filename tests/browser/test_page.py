@@ -9,29 +9,44 @@ from pathlib import Path
 import pytest
 
 from tests.browser.conftest import ready
-from tests.browser.person import EXAMPLES, MEDIA, answered, emptied, last_answer, send
+from tests.browser.person import BOX, EXAMPLES, MEDIA, answered, drop, emptied, last_answer, send
 
 pytestmark = pytest.mark.browser
 
 # 1. Life while it works
 
 
+SEEN = """(names) => {  // notes what is shown for a moment only, however busy the machine that looks for it
+    window.seen = {};
+    new MutationObserver(() => {
+        const words = document.querySelector('.nx-making span')?.innerText ?? '';
+        for (const name of names) if (words.includes(`Making a ${name} · step`)) {
+            window.seen[name] ??= { steps: new Set(), previews: new Set(), left: false };
+            window.seen[name].steps.add(document.querySelector('.nx-making progress').value);
+            window.seen[name].left ||= / s left/.test(words);
+            const preview = document.querySelector('.nx-preview img');
+            if (preview) window.seen[name].previews.add(preview.src);
+        }
+    }).observe(document.querySelector('#nx-chat'), { childList: true, subtree: true, attributes: true, characterData: true });
+}"""
+
+
 def test_every_medium_shows_progress_and_a_preview_and_then_itself(open_page: Callable) -> None:
     page = open_page()
+    page.evaluate(SEEN, list(MEDIA))
     send(page, "a slow picture, sound and film please")
-    for name, selector in MEDIA.items():
-        page.wait_for_selector(f".nx-making:has-text('Making a {name} · step')")
-        page.wait_for_selector(".nx-preview img")
-        page.wait_for_selector(selector)
     answered(page)
-    for selector in MEDIA.values():
-        page.wait_for_selector(selector)
+    seen = page.evaluate("Object.entries(window.seen).map(([name, one]) => [name, one.steps.size, one.previews.size, one.left])")
+    assert [name for name, *_ in seen] == list(MEDIA)
+    for name, steps, previews, left in seen:
+        assert steps >= 3 and previews >= 2 and left, seen
+        page.wait_for_selector(MEDIA[name])
     assert page.locator(".nx-making").count() == 0
 
 
 def test_stop_keeps_what_is_there(open_page: Callable) -> None:
     page = open_page()
-    send(page, "a long story")
+    send(page, "an endless story")
     page.wait_for_selector("#nx-chat .bot-row:has-text('long long')")
     page.click("#nx-box .stop-button")
     page.wait_for_selector(".nx-notice:has-text('Stopped.')")
@@ -57,17 +72,45 @@ def test_make_another_and_use_in_my_next_message(open_page: Callable) -> None:
     page.wait_for_selector("text=I see a picture.")
 
 
-def test_a_made_file_recalls_its_settings(open_page: Callable, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", MEDIA)
+def test_a_made_file_that_is_dropped_on_the_page_recalls_its_settings(open_page: Callable, tmp_path: Path, name: str) -> None:
     page = open_page()
-    send(page, "a picture please")
+    page.click("#nx-quality label:has-text('fast')")
+    send(page, f"a {name} please")
     answered(page)
+    seed = re.search(r"Seed (\d+) · Steps 8", last_answer(page)).group(1)
     with page.expect_download() as download:
         page.click(".nx-below >> text=Download")
-    file = tmp_path / "again.png"
+    file = tmp_path / download.value.suggested_filename
     download.value.save_as(file)
-    page.set_input_files("#nx-box input[type=file]", str(file))
-    page.wait_for_selector("text=Its settings were recalled")
-    page.wait_for_function("document.querySelector('#nx-lock input').checked")
+    other = open_page()  # somebody else, so that nothing is remembered
+    drop(other, "#nx-chat", file)
+    other.wait_for_selector(f"text=Its settings were recalled (seed {seed}).")
+    other.click("#nx-right .toggle-button")
+    other.click("#nx-advanced button")
+    other.wait_for_function("document.querySelector('#nx-lock input').checked")
+    assert other.input_value("#nx-seed input") == seed
+    assert other.input_value("#nx-steps input[type=number]") == "8"
+
+
+def test_pictures_zoom_sounds_play_and_films_loop(open_page: Callable) -> None:
+    page = open_page()
+    send(page, "a picture, a sound and a film please")
+    answered(page)
+    assert page.locator(MEDIA["picture"]).bounding_box()["width"] <= 256
+    page.click("#nx-chat .bot [aria-label='Enlarge the picture']")
+    page.wait_for_function("document.fullscreenElement")
+    page.wait_for_function(f"document.querySelector({MEDIA['picture']!r}).getBoundingClientRect().width == window.innerWidth")
+    page.click("#nx-chat .bot [aria-label='Enlarge the picture']")
+    page.wait_for_function("!document.fullscreenElement")
+    film = page.locator(MEDIA["film"])
+    assert film.evaluate("film => film.loop")
+    page.wait_for_function(f"document.querySelector({MEDIA['film']!r}).currentTime > 0")
+    film.hover()
+    page.click("#nx-chat .bot [aria-label='play-pause-replay-button']")
+    page.wait_for_function(f"document.querySelector({MEDIA['film']!r}).paused")
+    page.click("#nx-chat .bot .minimal-audio-player button")
+    page.wait_for_selector("#nx-chat .bot .minimal-audio-player [aria-label=Pause]")
 
 
 # 3. Conversation
@@ -148,6 +191,22 @@ def test_a_modality_can_be_forced(open_page: Callable) -> None:
     page.click("#nx-answer label:has-text('film')")
     send(page, "a cat")
     page.wait_for_selector(MEDIA["film"])
+
+
+def test_a_modality_can_be_forbidden(open_page: Callable) -> None:
+    page = open_page()
+    page.click("#nx-right .toggle-button")
+    page.check("#nx-forbid label:has-text('sound') input")
+    send(page, "a picture and a sound please")
+    answered(page)
+    assert page.locator(MEDIA["picture"]).count() == 1 and page.locator(MEDIA["sound"]).count() == 0
+    page.click("#nx-answer label:has-text('sound')")
+    send(page, "hello")
+    page.wait_for_selector("text=A sound is both asked for and forbidden")
+    assert page.input_value(BOX) == "hello"
+    page.uncheck("#nx-forbid label:has-text('sound') input")
+    page.press(BOX, "Enter")
+    page.wait_for_selector(MEDIA["sound"])
 
 
 # 6. Settings, language

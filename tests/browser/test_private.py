@@ -1,5 +1,6 @@
 """8. Private: a person's files are theirs, nothing goes out, passwords and limits hold."""
 
+import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -42,6 +43,7 @@ def test_no_file_of_the_server_and_no_folder_is_shown(open_page: Callable, addre
 
 
 def test_nothing_is_fetched_from_elsewhere(open_page: Callable, address: str) -> None:
+    assert json.loads(urllib.request.urlopen(f"{address}config").read())["analytics_enabled"] is False
     assert status(f"{address}gradio_api/file=http://example.com/") == 403
     page = open_page()
     asked: list[str] = []
@@ -78,7 +80,7 @@ def test_delete_removes_the_files(open_page: Callable) -> None:
 def test_a_password_keeps_others_out(chromium: Any, tmp_path: Path) -> None:
     server = Server(tmp_path, auth=True)
     context = chromium.new_context(locale="en-US")
-    context.set_default_timeout(30_000 * PATIENCE)
+    context.set_default_timeout(60_000 * PATIENCE)
     try:
         address = server.start()
         assert status(f"{address}gradio_api/file=/tmp/x") == 401

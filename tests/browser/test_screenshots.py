@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import ROOT
+from tests.browser.conftest import ROOT, settled
 from tests.browser.person import EXAMPLES, answered, send, write
 
 pytestmark = pytest.mark.browser
@@ -22,7 +22,8 @@ def shots(tmp_path: Path) -> Path:
 
 
 def take(page: Any, path: Path) -> None:
-    page.wait_for_timeout(800)
+    settled(page)
+    page.wait_for_function("[...document.images].every(one => one.complete)")
     page.screenshot(path=path)
     assert path.stat().st_size < LARGEST
 
