@@ -36,7 +36,8 @@ class Tab:
     language: str = "en"
     chosen: tuple[str, ...] = ()  # files in the message box that were looked at
     touched: str = ""  # the mark of the last content that we gave the message box
-    followed: Job | None = None  # the answer that it shows while it grows
+    following: Job | None = None  # the answer that it shows while it grows
+    ended: Job | None = None  # the one that it saw end, until that was settled
 
 
 @lru_cache(maxsize=256)
@@ -46,7 +47,7 @@ def checked(path: Path) -> Checked:
 
 
 class Actions:
-    """The events of the page. They yield Updates; chat.py turns those into Gradio's."""
+    """The events of the page. They give Updates; chat.py turns those into Gradio's. After each, `follow` shows an answer in the making."""
 
     def __init__(self, settings: Settings, store: FileStore, library: Library, desk: Desk, loader: Loader, renderer: Renderer) -> None:
         self.settings = settings
@@ -56,60 +57,54 @@ class Actions:
         self.loader = loader
         self.renderer = renderer
 
-    async def open(self, tab: Tab, saved: Any, place: str, request: gr.Request) -> AsyncIterator[Update]:
-        """The page was opened or reloaded: show the conversation that this tab showed, else the one that was used last,
-        and go on with an answer in the making."""
+    def open(self, tab: Tab, saved: Any, place: str, request: gr.Request) -> Update:
+        """The page was opened or reloaded: show the conversation that this tab showed, else the one that was used last."""
         tab.language = language_of(request)
         tab.person = self.library.open(saved)
         last = tab.person.find(str(saved.get("current"))) if isinstance(saved, dict) else None
         if last is not None and not last.turns:  # another tab is about to use it
             last = None
         tab.conversation = tab.person.find(str(place)) or last or self.library.start(tab.person)
-        async for update in self._show(tab):
-            yield update
+        return self._state(tab)
 
-    async def send(self, tab: Tab, message: Any, choices: Choices) -> AsyncIterator[Update]:
+    async def send(self, tab: Tab, message: Any, choices: Choices) -> Update:
         """A message was sent. Whatever stands in its way is said, and the message stays in the box."""
         message = message or {}
         words, paths = message.get("text") or "", [Path(path) for path in message.get("files") or []]
-        person, conversation = self._where(tab)
+        conversation = self._where(tab)[1]
         problem = self._refusal(tab, words, len(paths), choices)
         if problem:
             gr.Warning(problem)
-            job = self.desk.job(conversation.id)
-            if job is not None and job is not tab.followed:  # sent in another tab: this one shows it from now on
-                async for update in self._show(tab):
-                    yield update
-            return
+            another = self.desk.job(conversation.id) not in (None, tab.following)  # sent in another tab: this one shows it from now on
+            return self._state(tab) if another else {}
         looked = await asyncio.gather(*(asyncio.to_thread(checked, path) for path in paths))
         if self._busy(tab):  # the same message was sent twice, and the other one was looked at first
-            return
+            return {}
         for file in looked:
             if file.problem:
                 gr.Warning(say("left_out", tab.language, problem=translated(file.problem, tab.language)))
         usable = [file for file in looked if not file.problem]
         if not usable and not words.strip():
-            yield {"chosen": chips(looked, tab.language)}
-            return
+            return {"chosen": chips(looked, tab.language)}
         turn = Turn(words, [self.store.adopt(file, conversation.id) for file in usable])
         conversation.turns.append(turn)
-        async for update in self._start(tab, person, conversation, choices, sent=True):
-            yield update
+        first = self._start(tab, conversation, choices)
+        tab.chosen = ()
+        return first | _filled(tab, "", [], **_buttons(self.desk.job(conversation.id) is not None)) | {"chosen": ""}
 
-    async def retry(self, tab: Tab, index: int, choices: Choices) -> AsyncIterator[Update]:
+    def retry(self, tab: Tab, index: int, choices: Choices) -> Update:
         """Answer a turn again. The earlier answer stays beside it; what came after it stays in a branch."""
         person, conversation = self._where(tab)
         turn = self._turn(conversation, index)
         if turn is None or self._busy(tab):
-            return
+            return {}
         if turn is not conversation.turns[-1]:
             self.library.branch(person, conversation, say("before_retry", tab.language))
             self.library.cut(person, conversation, index + 1)
         turn.again()
-        async for update in self._start(tab, person, conversation, choices):
-            yield update
+        return self._start(tab, conversation, choices)
 
-    async def edit(self, tab: Tab, index: int, words: str, choices: Choices) -> AsyncIterator[Update]:
+    def edit(self, tab: Tab, index: int, words: str, choices: Choices) -> Update:
         """Send an earlier message in other words. The conversation as it was stays in a branch."""
         person, conversation = self._where(tab)
         turn = self._turn(conversation, index)
@@ -117,37 +112,34 @@ class Actions:
         if turn is None or problem:
             if problem:
                 gr.Warning(problem)
-            yield self._messages(tab)
-            return
+            return self._messages(tab)
         self.library.branch(person, conversation, say("before_edit", tab.language))
         self.library.cut(person, conversation, index)
         conversation.turns.append(Turn(words, list(turn.files)))
-        async for update in self._start(tab, person, conversation, choices):
-            yield update
+        return self._start(tab, conversation, choices)
 
-    async def undo(self, tab: Tab, index: int) -> AsyncIterator[Update]:
+    def undo(self, tab: Tab, index: int) -> Update:
         """Take a turn and what follows back; its message goes into the box."""
         person, conversation = self._where(tab)
         turn = self._turn(conversation, index)
         if turn is None or self._busy(tab):
-            return
+            return {}
         self.library.cut(person, conversation, index)
         files = [str(self.store.path(file)) for file in turn.files if self.store.has(file)]
-        yield self._state(tab) | _filled(tab, turn.text, files)
+        return self._state(tab) | _filled(tab, turn.text, files)
 
-    async def another(self, tab: Tab, reference: str, choices: Choices) -> AsyncIterator[Update]:
+    def another(self, tab: Tab, reference: str, choices: Choices) -> Update:
         """Ask for one more medium like an earlier one: the same message, a new seed."""
-        person, conversation = self._where(tab)
+        conversation = self._where(tab)[1]
         found = self._medium(conversation, reference)
         if found is None or self._busy(tab):
-            return
+            return {}
         turn, modality, _ = found
         name = next(name for name, one in MADE.items() if one == modality)
         forbid = tuple(one for one in choices.forbid if one != name)
         choices = dataclasses.replace(choices, answer=name, forbid=forbid, seed=secrets.randbelow(2**31))
         conversation.turns.append(Turn(turn.text, list(turn.files)))
-        async for update in self._start(tab, person, conversation, choices):
-            yield update
+        return self._start(tab, conversation, choices)
 
     def use(self, tab: Tab, reference: str, message: Any) -> Update:
         """Put a made medium into the message box."""
@@ -172,12 +164,37 @@ class Actions:
         if tab.conversation is not None:
             self.desk.stop(tab.conversation.id)
 
-    async def switch(self, tab: Tab, conversation_id: str) -> AsyncIterator[Update]:
+    def switch(self, tab: Tab, conversation_id: str) -> Update:
         """Show another conversation."""
         person, _ = self._where(tab)
         tab.conversation = person.find(conversation_id) or tab.conversation
-        async for update in self._show(tab):
-            yield update
+        return self._state(tab)
+
+    async def follow(self, tab: Tab) -> AsyncIterator[Update]:
+        """Show an answer while it grows, at most so many times a second, until it is done or the tab shows something else."""
+        job = self.desk.job(tab.conversation.id) if tab.conversation else None
+        if job is None or job is tab.following:
+            return
+        tab.following, seen, beat = job, -1, 0.0
+        pause = 1.0 / self.settings.updates_per_second
+        try:
+            while self.desk.job(job.conversation.id) is job and tab.conversation is job.conversation:
+                beat += pause
+                if job.version != seen or beat >= 1.0:  # once a second also without news: the remaining time goes on
+                    seen, beat = job.version, 0.0
+                    yield self._messages(tab, job)
+                await asyncio.sleep(pause)
+            tab.ended = job
+        finally:
+            if tab.following is job:
+                tab.following = None
+
+    def settle(self, tab: Tab) -> Update:
+        """After an answer was followed to its end: all else that depends on it."""
+        job, tab.ended = tab.ended, None
+        if job is None or tab.conversation is not job.conversation:
+            return {}
+        return self._state(tab) | ({} if job.answer.seed is None else {"seed": job.answer.seed})
 
     def new(self, tab: Tab) -> Update:
         tab.conversation = self.library.start(self._where(tab)[0])
@@ -236,43 +253,13 @@ class Actions:
 
     # below: shared steps
 
-    async def _start(
-        self, tab: Tab, person: Person, conversation: Conversation, choices: Choices, *, sent: bool = False
-    ) -> AsyncIterator[Update]:
+    def _start(self, tab: Tab, conversation: Conversation, choices: Choices) -> Update:
+        """Have the last turn answered."""
         turn = conversation.turns[-1]
         turn.answer.settings = dataclasses.asdict(choices)
-        job = self.desk.submit(conversation, choices.turn_settings())
-        if job is None:
+        if self.desk.submit(conversation, choices.turn_settings()) is None:
             turn.answer.status, turn.answer.error = "failed", say("full", tab.language)
-        first = self._state(tab)
-        if sent:
-            tab.chosen = ()
-            first |= _filled(tab, "", [], **_buttons(job is not None)) | {"chosen": ""}
-        yield first
-        if job is not None:
-            async for update in self._follow(tab, job):
-                yield update
-
-    async def _show(self, tab: Tab) -> AsyncIterator[Update]:
-        yield self._state(tab)
-        job = self.desk.job(tab.conversation.id) if tab.conversation else None
-        if job is not None:
-            async for update in self._follow(tab, job):
-                yield update
-
-    async def _follow(self, tab: Tab, job: Job) -> AsyncIterator[Update]:
-        """Show an answer while it grows, at most so many times a second, until it is done or the tab shows something else."""
-        tab.followed, seen, beat = job, -1, 0.0
-        pause = 1.0 / self.settings.updates_per_second
-        while self.desk.job(job.conversation.id) is job and tab.conversation is job.conversation:
-            beat += pause
-            if job.version != seen or beat >= 1.0:  # once a second also without news: the remaining time goes on
-                seen, beat = job.version, 0.0
-                yield self._messages(tab, job)
-            await asyncio.sleep(pause)
-        if tab.conversation is job.conversation:
-            seed = job.answer.seed
-            yield self._state(tab) | ({} if seed is None else {"seed": seed})
+        return self._state(tab)
 
     def _messages(self, tab: Tab, job: Job | None = None) -> Update:
         if tab.conversation is None:

@@ -91,12 +91,8 @@ def lay_out(settings: Settings, seed: int | None) -> dict[str, Any]:
         )
         parts["chosen"] = gr.HTML("", elem_id="nx-chosen")
         with gr.Row(elem_id="nx-quick"):
-            parts["answer"] = gr.Radio(
-                list(ANSWERS), value="auto", label=t("answer"), show_label=True, elem_id="nx-answer", container=False
-            )
-            parts["quality"] = gr.Radio(
-                list(QUALITIES), value="balanced", label=t("quality"), show_label=True, elem_id="nx-quality", container=False
-            )
+            parts["answer"] = gr.Radio(list(ANSWERS), value="auto", label=t("answer"), elem_id="nx-answer")
+            parts["quality"] = gr.Radio(list(QUALITIES), value="balanced", label=t("quality"), elem_id="nx-quality")
             with gr.Accordion(t("camera"), open=False, elem_id="nx-camera") as parts["camera"]:
                 parts["webcam"] = gr.Image(
                     sources=["webcam"], type="filepath", format="png", label=t("camera"), show_label=False, buttons=[], height=260
@@ -127,55 +123,49 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
     def named(update: Update) -> dict[Any, Any]:
-        return {parts[name]: value for name, value in update.items()} or {chat: gr.skip()}
+        return {parts[name]: value for name, value in update.items()} or gr.skip()
 
-    async def relay(updates: AsyncIterator[Update]) -> AsyncIterator[dict[Any, Any]]:
-        nothing = True
-        async for update in updates:
-            nothing = False
-            yield named(update)
-        if nothing:  # Gradio would empty every output of an event that gave nothing
-            yield named({})
+    # These run on the event loop, one after the other: a double click meets what the first click did.
 
-    async def opened(tab: Tab, saved: Any, place: str, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
-        async for update in relay(actions.open(tab, saved, place, request)):
-            yield update
+    async def opened(tab: Tab, saved: Any, place: str, request: gr.Request) -> dict[Any, Any]:
+        return named(actions.open(tab, saved, place, request))
 
-    async def sent(tab: Tab, message: Any, *values: Any) -> AsyncIterator[dict[Any, Any]]:
-        async for update in relay(actions.send(tab, message, chosen(values))):
-            yield update
+    async def sent(tab: Tab, message: Any, *values: Any) -> dict[Any, Any]:
+        return named(await actions.send(tab, message, chosen(values)))
 
-    async def example(tab: Tab, event: gr.SelectData, *values: Any) -> AsyncIterator[dict[Any, Any]]:
-        async for update in relay(actions.send(tab, example_message(int(event.index)), chosen(values))):
-            yield update
+    async def example(tab: Tab, event: gr.SelectData, *values: Any) -> dict[Any, Any]:
+        return named(await actions.send(tab, example_message(int(event.index)), chosen(values)))
 
-    async def retried(tab: Tab, event: gr.RetryData, *values: Any) -> AsyncIterator[dict[Any, Any]]:
-        async for update in relay(actions.retry(tab, message_turn(event.index), chosen(values))):
-            yield update
+    async def retried(tab: Tab, event: gr.RetryData, *values: Any) -> dict[Any, Any]:
+        return named(actions.retry(tab, message_turn(event.index), chosen(values)))
 
-    async def edited(tab: Tab, event: gr.EditData, *values: Any) -> AsyncIterator[dict[Any, Any]]:
+    async def edited(tab: Tab, event: gr.EditData, *values: Any) -> dict[Any, Any]:
         words = event.value if isinstance(event.value, str) else str((event.value or {}).get("text", ""))
-        async for update in relay(actions.edit(tab, message_turn(event.index), words, chosen(values))):
-            yield update
+        return named(actions.edit(tab, message_turn(event.index), words, chosen(values)))
 
-    async def undone(tab: Tab, event: gr.UndoData) -> AsyncIterator[dict[Any, Any]]:
-        async for update in relay(actions.undo(tab, message_turn(event.index))):
-            yield update
+    async def undone(tab: Tab, event: gr.UndoData) -> dict[Any, Any]:
+        return named(actions.undo(tab, message_turn(event.index)))
 
-    async def acted(tab: Tab, action: str, message: Any, *values: Any) -> AsyncIterator[dict[Any, Any]]:
+    async def acted(tab: Tab, action: str, message: Any, *values: Any) -> dict[Any, Any]:
         """A button inside an answer: "another:TURN:MEDIUM", "use:TURN:MEDIUM" or "version:TURN:NUMBER"."""
         verb, _, reference = action.partition("#")[0].partition(":")
         if verb == "another":
-            async for update in relay(actions.another(tab, reference, chosen(values))):
-                yield update
-        elif verb == "use":
-            yield named(actions.use(tab, reference, message))
-        elif verb == "version":
-            yield named(actions.version(tab, reference))
+            return named(actions.another(tab, reference, chosen(values)))
+        return named(actions.use(tab, reference, message) if verb == "use" else actions.version(tab, reference))
 
-    async def switched(tab: Tab, conversation_id: str) -> AsyncIterator[dict[Any, Any]]:
-        async for update in relay(actions.switch(tab, conversation_id)):
-            yield update
+    async def switched(tab: Tab, conversation_id: str) -> dict[Any, Any]:
+        return named(actions.switch(tab, conversation_id))
+
+    async def settled(tab: Tab) -> dict[Any, Any]:
+        return named(actions.settle(tab))
+
+    async def followed(tab: Tab) -> AsyncIterator[Any]:
+        nothing = True
+        async for update in actions.follow(tab):
+            nothing = False
+            yield update["chat"]
+        if nothing:  # Gradio would empty the output of an event that gave nothing
+            yield gr.skip()
 
     def chose(tab: Tab, message: Any, touched: str) -> dict[Any, Any]:
         return named(actions.chose(tab, message, touched))
@@ -204,21 +194,29 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
         }
 
     page.load(furnish, None, [parts["answer"], parts["quality"], parts["forbid"], parts["keeps"], chat], **quiet)
-    page.load(opened, [tab, parts["saved"], parts["place"]], outputs, js="(tab, saved) => [tab, saved, nextgpt.place()]", **quiet)
+    opening = page.load(opened, [tab, parts["saved"], parts["place"]], outputs, js="(tab, saved) => [tab, saved, nextgpt.place()]", **quiet)
     page.load(None, None, [box, touched], js="() => [nextgpt.draft(), String(Math.random())]", **quiet)
     parts["place"].change(None, [parts["place"]], None, js="(place) => nextgpt.keepPlace(place)", **quiet)
     gr.on([page.load, parts["timer"].tick], status, None, [parts["status"], parts["timer"]], **quiet)
-    box.submit(sent, [tab, box, *setting], outputs, trigger_mode="multiple", **quiet)
-    keep = "(tab, message, touched) => (nextgpt.keepDraft(message), [tab, message, touched])"
-    gr.on([box.change, touched.change], chose, [tab, box, touched], outputs, js=keep, trigger_mode="always_last", **quiet)
-    parts["webcam"].change(shot, [tab, box, parts["webcam"]], [chat, box, touched, parts["webcam"], parts["camera"]], **quiet)
+    starting = [
+        opening,
+        box.submit(sent, [tab, box, *setting], outputs, trigger_mode="multiple", **quiet),
+        chat.example_select(example, [tab, *setting], outputs, **quiet),
+        chat.retry(retried, [tab, *setting], outputs, **quiet),
+        chat.edit(edited, [tab, *setting], outputs, **quiet),
+        parts["action"].submit(acted, [tab, parts["action"], box, *setting], outputs, trigger_mode="multiple", **quiet),
+        parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", **quiet),
+    ]
+    # An answer in the making goes to the conversation alone: Gradio makes every other output of an event anew at each update.
+    for event in starting:
+        following = event.then(followed, [tab], [chat], trigger_mode="multiple", **quiet)
+        following.then(settled, [tab], outputs, trigger_mode="multiple", **quiet)
     box.stop(actions.stop, [tab], None, queue=False, **quiet)
-    chat.example_select(example, [tab, *setting], outputs, **quiet)
-    chat.retry(retried, [tab, *setting], outputs, **quiet)
-    chat.edit(edited, [tab, *setting], outputs, **quiet)
     chat.undo(undone, [tab], outputs, **quiet)
-    parts["action"].submit(acted, [tab, parts["action"], box, *setting], outputs, trigger_mode="multiple", **quiet)
-    parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", **quiet)
+    keep = "(tab, message, touched) => (nextgpt.keepDraft(message), [tab, message, touched])"
+    recalled = [parts[name] for name in ("chosen", "seed", "lock", "steps", "guidance")]
+    gr.on([box.change, touched.change], chose, [tab, box, touched], recalled, js=keep, trigger_mode="always_last", **quiet)
+    parts["webcam"].change(shot, [tab, box, parts["webcam"]], [box, touched, parts["webcam"], parts["camera"]], **quiet)
     parts["new"].click(lambda tab: named(actions.new(tab)), [tab], outputs, **quiet)
     parts["delete"].click(lambda tab: named(actions.delete(tab)), [tab], outputs, **quiet)
     parts["import"].upload(lambda tab, path: named(actions.bring(tab, path)), [tab, parts["import"]], outputs, **quiet)
