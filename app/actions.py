@@ -37,7 +37,6 @@ class Tab:
     chosen: tuple[str, ...] = ()  # files in the message box that were looked at
     touched: str = ""  # the mark of the last content that we gave the message box
     following: Job | None = None  # the answer that it shows while it grows
-    ended: Job | None = None  # the one that it saw end, until that was settled
 
 
 @lru_cache(maxsize=256)
@@ -184,17 +183,11 @@ class Actions:
                     seen, beat = job.version, 0.0
                     yield self._messages(tab, job)
                 await asyncio.sleep(pause)
-            tab.ended = job
+            if tab.conversation is job.conversation:
+                yield self._state(tab) | ({} if job.answer.seed is None else {"seed": job.answer.seed})
         finally:
             if tab.following is job:
                 tab.following = None
-
-    def settle(self, tab: Tab) -> Update:
-        """After an answer was followed to its end: all else that depends on it."""
-        job, tab.ended = tab.ended, None
-        if job is None or tab.conversation is not job.conversation:
-            return {}
-        return self._state(tab) | ({} if job.answer.seed is None else {"seed": job.answer.seed})
 
     def new(self, tab: Tab) -> Update:
         tab.conversation = self.library.start(self._where(tab)[0])
@@ -271,14 +264,12 @@ class Actions:
     def _state(self, tab: Tab) -> Update:
         """Everything that follows from the tab's conversation."""
         person, conversation = self._where(tab)
-        listed = person.listed()
-        choices = [(_title(one, tab.language), one.id) for one in listed]
-        value = conversation.id if conversation.turns else None
         job = self.desk.job(conversation.id)
+        choices = [(_title(one, tab.language), one.id) for one in person.listed()]
         return {
             **self._messages(tab, job),
             "box": gr.update(**_buttons(job is not None)),
-            "listing": gr.update(choices=choices, value=value),
+            "listing": gr.update(choices=choices, value=conversation.id if conversation.turns else None),
             "place": conversation.id,
             "saved": self.library.save(person, current=conversation.id),
         }

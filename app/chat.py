@@ -1,5 +1,6 @@
 """The chat page: layout and wiring. What the events do is in actions.py, how answers look in render.py."""
 
+import copy
 import os
 import threading
 import time
@@ -11,6 +12,8 @@ from typing import Any
 # Set before Gradio is imported: no analytics, no look-ups of newer versions, no hub.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Gradio asks matplotlib, where it is installed, for its backend at every event: the first one would import all of it.
+os.environ.setdefault("MPLBACKEND", "agg")
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -22,13 +25,28 @@ from app.i18n import language_of, say, translations
 from app.jobs import Desk, TurnMaker
 from app.library import Library
 from app.loading import Loader
-from app.private import Private, run_no_errands
+from app.private import Private, name_no_uploads, run_no_errands
 from app.render import Renderer
 from app.settings import ANSWERS, MADE, QUALITIES, Choices, Settings
 from app.translate import translated
 
 STYLE = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
+PAUSE = 0.01  # seconds between the queue's looks for new events; Gradio's own 0.001 keeps a tenth of a core busy with looking
+
+
+class Page(gr.Blocks):
+    """Blocks that leave alone what an event does not change: Gradio makes each such component anew, twenty times a second."""
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
+        predictions = {} if predictions == gr.skip() else predictions
+        if not isinstance(predictions, dict) or not all(isinstance(one, gr.blocks.Block) for one in predictions):
+            return await super().postprocess_data(block_fn, predictions, state)
+        function = copy.copy(block_fn)
+        function.outputs = [one for one in block_fn.outputs if one in predictions]
+        values = [predictions[one] for one in function.outputs]
+        made = iter(await super().postprocess_data(function, values[0] if len(values) == 1 else values, state) if values else [])
+        return [next(made) if one in predictions else gr.skip() for one in block_fn.outputs]
 
 
 def make_page(load: Callable[[], TurnMaker], settings: Settings, *, name: str, seed: int | None = None) -> gr.Blocks:
@@ -40,11 +58,12 @@ def make_page(load: Callable[[], TurnMaker], settings: Settings, *, name: str, s
     desk = Desk(loader.engine, store, max_waiting=settings.max_waiting)
     library = Library(store, max_conversations=settings.max_conversations)
     start_sweeping(store, data, library)
-    with gr.Blocks(title="NExT-GPT Chat", fill_height=True, fill_width=True, analytics_enabled=False) as page:
+    with Page(title="NExT-GPT Chat", fill_height=True, fill_width=True, analytics_enabled=False) as page:
         actions = Actions(settings, store, library, desk, loader, Renderer(store))
         parts = lay_out(settings, seed)
         wire(page, actions, parts)
-    page.queue(default_concurrency_limit=64)
+    queue = page.queue(default_concurrency_limit=64)._queue
+    queue.sleep_when_free, queue.progress_update_sleep_when_free = PAUSE, 10 * PAUSE
     return page
 
 
@@ -123,49 +142,52 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
     def named(update: Update) -> dict[Any, Any]:
-        return {parts[name]: value for name, value in update.items()} or gr.skip()
+        return {parts[name]: value for name, value in update.items()}
 
-    # These run on the event loop, one after the other: a double click meets what the first click did.
+    async def shown(tab: Tab, first: Update) -> AsyncIterator[dict[Any, Any]]:
+        """What an action changed, and then an answer in the making until it is done. One event from the beginning to the end: where
+        another one follows at once, Gradio may drop it while it closes the connection of the first."""
+        yield named(first)
+        async for update in actions.follow(tab):
+            yield named(update)
 
-    async def opened(tab: Tab, saved: Any, place: str, request: gr.Request) -> dict[Any, Any]:
-        return named(actions.open(tab, saved, place, request))
+    async def opened(tab: Tab, saved: Any, place: str, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
+        async for update in shown(tab, actions.open(tab, saved, place, request)):
+            yield update
 
-    async def sent(tab: Tab, message: Any, *values: Any) -> dict[Any, Any]:
-        return named(await actions.send(tab, message, chosen(values)))
+    async def sent(tab: Tab, message: Any, *values: Any) -> AsyncIterator[dict[Any, Any]]:
+        async for update in shown(tab, await actions.send(tab, message, chosen(values))):
+            yield update
 
-    async def example(tab: Tab, event: gr.SelectData, *values: Any) -> dict[Any, Any]:
-        return named(await actions.send(tab, example_message(int(event.index)), chosen(values)))
+    async def example(tab: Tab, event: gr.SelectData, *values: Any) -> AsyncIterator[dict[Any, Any]]:
+        async for update in shown(tab, await actions.send(tab, example_message(int(event.index)), chosen(values))):
+            yield update
 
-    async def retried(tab: Tab, event: gr.RetryData, *values: Any) -> dict[Any, Any]:
-        return named(actions.retry(tab, message_turn(event.index), chosen(values)))
+    async def retried(tab: Tab, event: gr.RetryData, *values: Any) -> AsyncIterator[dict[Any, Any]]:
+        async for update in shown(tab, actions.retry(tab, message_turn(event.index), chosen(values))):
+            yield update
 
-    async def edited(tab: Tab, event: gr.EditData, *values: Any) -> dict[Any, Any]:
+    async def edited(tab: Tab, event: gr.EditData, *values: Any) -> AsyncIterator[dict[Any, Any]]:
         words = event.value if isinstance(event.value, str) else str((event.value or {}).get("text", ""))
-        return named(actions.edit(tab, message_turn(event.index), words, chosen(values)))
+        async for update in shown(tab, actions.edit(tab, message_turn(event.index), words, chosen(values))):
+            yield update
 
     async def undone(tab: Tab, event: gr.UndoData) -> dict[Any, Any]:
         return named(actions.undo(tab, message_turn(event.index)))
 
-    async def acted(tab: Tab, action: str, message: Any, *values: Any) -> dict[Any, Any]:
+    async def acted(tab: Tab, action: str, message: Any, *values: Any) -> AsyncIterator[dict[Any, Any]]:
         """A button inside an answer: "another:TURN:MEDIUM", "use:TURN:MEDIUM" or "version:TURN:NUMBER"."""
         verb, _, reference = action.partition("#")[0].partition(":")
         if verb == "another":
-            return named(actions.another(tab, reference, chosen(values)))
-        return named(actions.use(tab, reference, message) if verb == "use" else actions.version(tab, reference))
+            first = actions.another(tab, reference, chosen(values))
+        else:
+            first = actions.use(tab, reference, message) if verb == "use" else actions.version(tab, reference)
+        async for update in shown(tab, first):
+            yield update
 
-    async def switched(tab: Tab, conversation_id: str) -> dict[Any, Any]:
-        return named(actions.switch(tab, conversation_id))
-
-    async def settled(tab: Tab) -> dict[Any, Any]:
-        return named(actions.settle(tab))
-
-    async def followed(tab: Tab) -> AsyncIterator[Any]:
-        nothing = True
-        async for update in actions.follow(tab):
-            nothing = False
-            yield update["chat"]
-        if nothing:  # Gradio would empty the output of an event that gave nothing
-            yield gr.skip()
+    async def switched(tab: Tab, conversation_id: str) -> AsyncIterator[dict[Any, Any]]:
+        async for update in shown(tab, actions.switch(tab, conversation_id)):
+            yield update
 
     def chose(tab: Tab, message: Any, touched: str) -> dict[Any, Any]:
         return named(actions.chose(tab, message, touched))
@@ -194,23 +216,16 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
         }
 
     page.load(furnish, None, [parts["answer"], parts["quality"], parts["forbid"], parts["keeps"], chat], **quiet)
-    opening = page.load(opened, [tab, parts["saved"], parts["place"]], outputs, js="(tab, saved) => [tab, saved, nextgpt.place()]", **quiet)
+    page.load(opened, [tab, parts["saved"], parts["place"]], outputs, js="(tab, saved) => [tab, saved, nextgpt.place()]", **quiet)
     page.load(None, None, [box, touched], js="() => [nextgpt.draft(), String(Math.random())]", **quiet)
     parts["place"].change(None, [parts["place"]], None, js="(place) => nextgpt.keepPlace(place)", **quiet)
     gr.on([page.load, parts["timer"].tick], status, None, [parts["status"], parts["timer"]], **quiet)
-    starting = [
-        opening,
-        box.submit(sent, [tab, box, *setting], outputs, trigger_mode="multiple", **quiet),
-        chat.example_select(example, [tab, *setting], outputs, **quiet),
-        chat.retry(retried, [tab, *setting], outputs, **quiet),
-        chat.edit(edited, [tab, *setting], outputs, **quiet),
-        parts["action"].submit(acted, [tab, parts["action"], box, *setting], outputs, trigger_mode="multiple", **quiet),
-        parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", **quiet),
-    ]
-    # An answer in the making goes to the conversation alone: Gradio makes every other output of an event anew at each update.
-    for event in starting:
-        following = event.then(followed, [tab], [chat], trigger_mode="multiple", **quiet)
-        following.then(settled, [tab], outputs, trigger_mode="multiple", **quiet)
+    box.submit(sent, [tab, box, *setting], outputs, trigger_mode="multiple", **quiet)
+    chat.example_select(example, [tab, *setting], outputs, **quiet)
+    chat.retry(retried, [tab, *setting], outputs, **quiet)
+    chat.edit(edited, [tab, *setting], outputs, **quiet)
+    parts["action"].submit(acted, [tab, parts["action"], box, *setting], outputs, trigger_mode="multiple", **quiet)
+    parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", **quiet)
     box.stop(actions.stop, [tab], None, queue=False, **quiet)
     chat.undo(undone, [tab], outputs, **quiet)
     keep = "(tab, message, touched) => (nextgpt.keepDraft(message), [tab, message, touched])"
@@ -259,6 +274,7 @@ def serve(
 ) -> str:
     """Serve the page; returns its address (at once where `wait` is False)."""
     run_no_errands()
+    name_no_uploads()
     _, local, shared = page.launch(
         server_name=host,
         server_port=port,

@@ -24,6 +24,19 @@ SHOWN = {  # the kind of file that a browser shows safely; anything else keeps n
 }
 
 
+_labels: dict[str, str] = {}  # a generated name of an upload -> what the person called the file; forgotten with the process
+
+
+def nameless(label: str) -> str:
+    """A generated name for an upload that a person calls `label`: nothing of it but a plain suffix reaches a path."""
+    suffix = Path(label).suffix.lower()
+    name = secrets.token_hex(8) + (suffix if re.fullmatch(r"\.[a-z0-9]{2,4}", suffix) else "")
+    while len(_labels) >= 10_000:
+        _labels.pop(next(iter(_labels)))
+    _labels[name] = re.split(r"[/\\]", label)[-1][:120]
+    return name
+
+
 @dataclass(frozen=True)
 class StoredFile:
     """A file under the store's root: folder and name are generated; `label` is what the person called it."""
@@ -58,12 +71,12 @@ class Checked:
 
 def check(path: Path) -> Checked:
     """Look at a file that a person chose: what it is, how much of it will be used, or a sentence why not."""
-    label = path.name
+    label = _labels.get(path.name, path.name)
     try:
         modality = sniff(path)
         facts = MODALITIES[modality].describe(path)
     except (UnsupportedMedia, MediaTooLarge) as error:
-        return Checked(path, label, problem=str(error))
+        return Checked(path, label, problem=str(error).replace(path.name, label))
     provenance = MODALITIES[modality].read_provenance(path)
     return Checked(path, label, modality, facts.get("summary") or "", facts.get("note") or "", provenance=provenance)
 

@@ -1,10 +1,13 @@
-"""What keeps a person's things private beyond Gradio's defaults: no errands for anybody, nothing loaded from elsewhere, nothing cached."""
+"""What keeps a person's things private beyond Gradio's defaults: no errands for anybody, nothing loaded from elsewhere, nothing cached,
+nothing on disk under a person's own name for it."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NoReturn
 
-from gradio import processing_utils
+from gradio import processing_utils, route_utils
 from gradio.exceptions import Error
+
+from app.files import nameless
 
 Scope = MutableMapping[str, Any]
 ErrandPaths = ("/file=http", "/proxy=")  # Gradio would fetch these addresses for whoever asks
@@ -37,6 +40,20 @@ class Private:
             await send(message)
 
         await self.app(scope, receive, with_headers)
+
+
+class NamelessUploads(route_utils.GradioMultiPartParser):
+    """Gradio's reader of uploads, which would name files on disk after a cleaned form of the person's name for them."""
+
+    def on_part_end(self) -> None:
+        super().on_part_end()
+        if self._current_part.file is not None:
+            self._current_part.file.filename = nameless(self._current_part.file.filename or "")
+
+
+def name_no_uploads() -> None:
+    """Have Gradio write uploads under generated names."""
+    route_utils.GradioMultiPartParser = NamelessUploads  # type: ignore[misc]
 
 
 def run_no_errands() -> None:

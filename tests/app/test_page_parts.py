@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 import time
 import zipfile
@@ -13,7 +14,7 @@ import pytest
 from app.actions import chips, choices_from
 from app.archive import export_zip, import_zip
 from app.conversation import Conversation, Turn, to_json
-from app.files import FileStore, check
+from app.files import FileStore, check, nameless
 from app.i18n import TEXTS, say
 from app.jobs import Desk, Job
 from app.library import Library
@@ -333,3 +334,16 @@ def test_rendering_a_long_conversation_costs_no_more_per_update(renderer: Render
     for _ in range(100):
         renderer.render(conversation, "en")
     assert (time.perf_counter() - start) / 100 < 0.005
+
+
+@pytest.mark.parametrize("label", ["../../etc/passwd", "C:\\pictures\\me.PNG", "x" * 500 + ".png", "a.b/c.sh;rm", "", "holiday.png "])
+def test_the_name_of_an_upload_never_reaches_a_path(label: str) -> None:
+    assert re.fullmatch(r"[0-9a-f]{16}(\.[a-z0-9]{2,4})?", nameless(label))
+
+
+def test_an_upload_is_called_by_the_persons_own_name(tmp_path: Path) -> None:
+    program = tmp_path / nameless("my holiday.png")
+    program.write_bytes(b"MZ" * 100)
+    looked = check(program)
+    assert looked.label == "my holiday.png" and looked.problem.startswith("my holiday.png is not a picture")
+    assert program.name not in looked.problem

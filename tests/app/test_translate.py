@@ -1,5 +1,6 @@
 """The core's sentences reach a Chinese reader in Chinese: those of bad files as the core really says them, the others by their source."""
 
+import ast
 import re
 import wave
 from pathlib import Path
@@ -46,6 +47,35 @@ def test_every_refusal_in_the_core_has_a_translation() -> None:
             assert translated(sentence, "zh") != sentence, sentence
             found.append(sentence)
     assert len(found) > 15
+
+
+SPOKEN = {"MessageError", "GenerationError", "OutOfMemory", "MediaFailed", "UnsupportedMedia", "MediaTooLarge"}
+
+
+def sentences(source: Path) -> list[str]:
+    """What a source file says to a person who waits for an answer: the literal sentences of these errors, their places filled."""
+    found = []
+    for call in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if not isinstance(call, ast.Call) or getattr(call.func, "id", "") not in SPOKEN:
+            continue
+        for value in call.args:
+            if isinstance(value, ast.JoinedStr):
+                words = [str(part.value) if isinstance(part, ast.Constant) else filled(part) for part in value.values]
+                found.append("".join(words))
+            elif isinstance(value, ast.Constant) and isinstance(value.value, str):
+                found.append(value.value)
+    return found
+
+
+def filled(place: ast.AST) -> str:
+    return "picture" if "noun" in ast.unparse(place) else "7"
+
+
+def test_whatever_the_core_says_during_a_turn_has_a_translation() -> None:
+    sources = [path for path in CORE.rglob("*.py") if not {"train", "modalities"} & set(path.parts)]
+    found = [sentence for source in sources for sentence in sentences(source)]
+    assert len(found) >= 12
+    assert [sentence for sentence in found if not CHINESE_SIGN.search(translated(sentence, "zh"))] == []
 
 
 def test_groups_and_places_of_the_patterns_agree() -> None:

@@ -1,6 +1,7 @@
 """8. Private: a person's files are theirs, nothing goes out, passwords and limits hold."""
 
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from urllib.parse import quote, unquote, urljoin
 import pytest
 
 from tests.browser.conftest import PATIENCE, ROOT, Server, usable
-from tests.browser.person import BOX, EXAMPLES, MEDIA, answered, emptied, send
+from tests.browser.person import BOX, EXAMPLES, MEDIA, answered, choose, emptied, send
 
 pytestmark = pytest.mark.browser
 
@@ -40,6 +41,21 @@ def test_no_file_of_the_server_and_no_folder_is_shown(open_page: Callable, addre
     guesses += [folder / "1.png", folder.parent / ("0" * 32) / file.name, folder.parent / "*" / file.name]
     for guess in guesses:
         assert status(f"{address}gradio_api/file={quote(str(guess))}") in (403, 404), guess
+
+
+def test_no_file_is_named_by_a_person(open_page: Callable, tmp_path: Path) -> None:
+    server, holiday = Server(tmp_path), tmp_path / "My holiday (München).png"
+    try:
+        page = open_page(at=server.start())
+        holiday.write_bytes((EXAMPLES / "picture.png").read_bytes())
+        choose(page, holiday)
+        page.wait_for_selector(".nx-chosen li:has-text('My holiday (München).png')")
+        send(page, "what is this?")
+        answered(page)
+        names = [path.name for path in tmp_path.rglob("*") if path.is_file() and path != holiday and path.suffix == ".png"]
+        assert len(names) >= 2 and all(re.fullmatch(r"[0-9a-f-]+\.png", name) for name in names), names
+    finally:
+        server.stop()
 
 
 def test_nothing_is_fetched_from_elsewhere(open_page: Callable, address: str) -> None:

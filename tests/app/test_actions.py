@@ -1,0 +1,151 @@
+"""What a person does, without a browser: refusals are sentences, and an answer is followed to its end."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from gradio.state_holder import SessionState
+
+from app.actions import Actions, Tab, Update
+from app.chat import Page
+from app.files import FileStore
+from app.jobs import Desk
+from app.library import Library
+from app.loading import Loader
+from app.render import Renderer
+from app.settings import Choices, Settings
+from nextgpt_core.messages import Event, TurnDone
+from tests.app.fake_engine import FakeEngine
+
+PICTURE = Path(__file__).resolve().parents[2] / "assets" / "examples" / "picture.png"
+
+
+class Dawdling(FakeEngine):
+    """Takes its time between the last event and the end."""
+
+    def turn(self, *arguments: Any, **named: Any) -> Iterator[Event]:
+        for event in super().turn(*arguments, **named):
+            yield event
+            if isinstance(event, TurnDone):
+                time.sleep(0.3)
+
+
+class Never(FakeEngine):
+    """Does not come to an end until it is cancelled."""
+
+    def turn(self, *arguments: Any, cancel: threading.Event, **named: Any) -> Iterator[Event]:
+        cancel.wait(30)
+        yield from super().turn(*arguments, cancel=cancel, **named)
+
+
+@pytest.fixture()
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the page would show for a moment."""
+    sentences: list[str] = []
+    monkeypatch.setattr(gr, "Warning", sentences.append)
+    return sentences
+
+
+def actions_of(tmp_path: Path, engine: FakeEngine, **limits: Any) -> Actions:
+    settings, store = Settings(**limits), FileStore(tmp_path)
+    loader = Loader(lambda: engine, name="fake").start()
+    desk = Desk(loader.engine, store, max_waiting=settings.max_waiting)
+    return Actions(settings, store, Library(store), desk, loader, Renderer(store))
+
+
+def send(actions: Actions, tab: Tab, text: str = "hello", files: tuple[Path, ...] = ()) -> Update:
+    return asyncio.run(actions.send(tab, {"text": text, "files": [str(file) for file in files]}, Choices()))
+
+
+def followed(actions: Actions, tab: Tab) -> list[Update]:
+    async def collect() -> list[Update]:
+        return [update async for update in actions.follow(tab)]
+
+    return asyncio.run(collect())
+
+
+def test_the_next_message_can_be_sent_when_the_page_says_so(tmp_path: Path, said: list[str]) -> None:
+    actions, tab = actions_of(tmp_path, Dawdling(word_seconds=0)), Tab()
+    first = send(actions, tab)
+    assert first["box"]["stop_btn"] and not first["box"]["submit_btn"] and first["box"]["value"] == {"text": "", "files": []}
+    shown = followed(actions, tab)
+    assert all(set(update) == {"chat"} for update in shown[:-1]), "an update of a growing answer must not rebuild other components"
+    assert "Here you are." in str(shown[-1]["chat"][-1].content)
+    assert shown[-1]["box"]["submit_btn"] and not shown[-1]["box"]["stop_btn"] and shown[-1]["seed"] == 1
+    assert "chat" in send(actions, tab) and said == []
+
+
+def test_one_tab_follows_an_answer_once_and_two_tabs_both(tmp_path: Path) -> None:
+    actions, tab = actions_of(tmp_path, FakeEngine(word_seconds=0.05)), Tab()
+    send(actions, tab)
+    other = Tab(person=tab.person, conversation=tab.conversation)
+
+    async def together() -> list[int]:
+        async def count(one: Tab) -> int:
+            return len([update async for update in actions.follow(one)])
+
+        return list(await asyncio.gather(count(tab), count(tab), count(other)))
+
+    first, again, beside = asyncio.run(together())
+    assert first > 1 and again == 0 and beside > 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "text", "files", "sentence"),
+    [
+        ({}, "  ", (), "Write something or add a file first."),
+        ({"max_text": 3}, "hello", (), "This message has 5 characters and 3 are read at most; shorten it or send it in parts."),
+        ({"max_files": 1}, "hello", (PICTURE, PICTURE), "2 files are too many for one message; send at most 1."),
+    ],
+)
+def test_what_cannot_be_sent_is_said_and_stays_in_the_box(
+    tmp_path: Path, said: list[str], limits: dict, text: str, files: tuple[Path, ...], sentence: str
+) -> None:
+    actions, tab = actions_of(tmp_path, FakeEngine(), **limits), Tab()
+    assert "box" not in send(actions, tab, text, files)
+    assert said == [sentence]
+    assert tab.conversation is not None and tab.conversation.turns == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "sentence"),
+    [
+        ({"turns_per_minute": 1}, "That was more than 1 messages in a minute; wait a moment."),
+        ({"max_turns": 1}, "This conversation has 1 turns, the most there can be; start a new one."),
+    ],
+)
+def test_rate_and_length_are_limited(tmp_path: Path, said: list[str], limits: dict, sentence: str) -> None:
+    actions, tab = actions_of(tmp_path, FakeEngine(word_seconds=0), **limits), Tab()
+    send(actions, tab)
+    followed(actions, tab)
+    send(actions, tab)
+    assert said == [sentence]
+
+
+def test_a_full_queue_is_said_in_the_answer(tmp_path: Path) -> None:
+    actions = actions_of(tmp_path, Never(), max_waiting=1)
+    tabs = [Tab() for _ in range(3)]
+    shown = [send(actions, tab) for tab in tabs]
+    assert "Too many people are waiting; try again in a minute." in str(shown[-1]["chat"][-1].content)
+    assert "Too many" not in str(shown[1]["chat"][-1].content)
+    for tab in tabs:
+        actions.stop(tab)
+
+
+def test_an_event_does_not_make_anew_what_it_does_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Page() as page:
+        words, other = gr.Textbox("a"), gr.Textbox("b")
+        page.load(lambda: {words: "c"}, None, [words, other])
+    made: list[Any] = []
+    monkeypatch.setattr(gr.Textbox, "postprocess", lambda self, value: made.append(value) or value)
+    function = page.fns[0]
+    state = SessionState(page)
+    assert asyncio.run(page.postprocess_data(function, {words: "c"}, state)) == ["c", gr.skip()]
+    assert asyncio.run(page.postprocess_data(function, {}, state)) == [gr.skip(), gr.skip()]
+    assert asyncio.run(page.postprocess_data(function, gr.skip(), state)) == [gr.skip(), gr.skip()]
+    assert made == ["c"] and other._id not in state
