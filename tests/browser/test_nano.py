@@ -14,6 +14,15 @@ from tests.browser.person import EXAMPLES, MEDIA, answered, last_answer, send
 pytestmark = [pytest.mark.browser, pytest.mark.bundled]
 NANO = ROOT / "checkpoints" / "nano"
 NEEDED = ("encoder/image.safetensors", "lora.safetensors", "decoders/image", "decoders/audio", "decoders/video")
+PREVIEW = """() => {  // when a medium is said to be in the making, and when its first preview is there
+    window.times = {};
+    const look = () => {
+        if (document.querySelector('.nx-making')) window.times.made ??= performance.now();
+        if (document.querySelector('.nx-preview img')) window.times.previewed ??= performance.now();
+        if (!window.times.previewed) requestAnimationFrame(look);
+    };
+    look();
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +54,11 @@ def test_a_picture_is_answered_in_words_and_every_medium_is_made(open_page: Call
     assert len(words) >= 2
     wishes = {"picture": "Draw a red apple.", "sound": "Let me hear a violin.", "film": "Make a film of a rocket moving up."}
     for number, (name, wish) in enumerate(wishes.items()):
+        page.evaluate(PREVIEW)
         send(page, wish)
         answered(page, number + 2)
+        first = page.evaluate("window.times.previewed - window.times.made")
+        print(f"{name}: first preview after {first:.0f} ms")
+        assert first <= 2000 * PATIENCE
         page.wait_for_selector(MEDIA[name])
         assert page.locator(".nx-notice.problem").count() == 0
