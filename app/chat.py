@@ -110,8 +110,8 @@ def lay_out(settings: Settings, seed: int | None) -> dict[str, Any]:
         )
         parts["chosen"] = gr.HTML("", elem_id="nx-chosen")
         with gr.Row(elem_id="nx-quick"):
-            parts["answer"] = gr.Radio(list(ANSWERS), value="auto", label=t("answer"), elem_id="nx-answer")
-            parts["quality"] = gr.Radio(list(QUALITIES), value="balanced", label=t("quality"), elem_id="nx-quality")
+            parts["answer"] = gr.Radio(list(ANSWERS), value="auto", label=t("answer"), elem_id="nx-answer", container=False)
+            parts["quality"] = gr.Radio(list(QUALITIES), value="balanced", label=t("quality"), elem_id="nx-quality", container=False)
             with gr.Accordion(t("camera"), open=False, elem_id="nx-camera") as parts["camera"]:
                 parts["webcam"] = gr.Image(
                     sources=["webcam"], type="filepath", format="png", label=t("camera"), show_label=False, buttons=[], height=260
