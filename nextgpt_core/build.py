@@ -111,6 +111,7 @@ def assemble_around(preset: Preset, llm: LanguageModel) -> NextGPT:
         llm_width=llm.width,
         tokens=preset.encoder.tokens,
         shared=preset.input_projection.shared,
+        spread=preset.input_projection.spread,
     )
     output_projections = {
         modality: OutputProjection(

@@ -33,6 +33,7 @@ class InputProjectionConfig:
 
     kind: str  # a key of projections.INPUT_KINDS
     shared: bool  # one for all modalities, or one each
+    spread: int = 1  # vectors that each of the encoder's becomes; only "tokenwise" can make several
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +104,8 @@ class Preset:
         tokens = self.added_tokens
         if repeated := sorted({token for token in tokens if tokens.count(token) > 1}):
             raise ConfigError(f"{self.name}: the token {repeated[0]} is added twice; give every token its own name.")
+        if self.input_projection.spread != 1 and (self.input_projection.kind != "tokenwise" or self.input_projection.spread < 1):
+            raise ConfigError(f"{self.name}: input_projection.spread must be 1, or more with the kind 'tokenwise'.")
         for name, output in self.outputs.items():
             if min(output.signals, output.width, output.layers, *output.condition_shape) < 1:
                 raise ConfigError(f"{self.name}: outputs.{name} must have at least one signal token, layer and condition vector.")

@@ -17,15 +17,18 @@ class InputProjection(nn.Module):
     A `shared` one treats all modalities alike, as an encoder with one joint space allows (ImageBind); otherwise each has its own.
     """
 
-    def __init__(self, *, kind: str, encoder_width: int, llm_width: int, tokens: Mapping[str, int], shared: bool) -> None:
-        """`tokens` is how many vectors the encoder gives per modality; `kind` is a key of INPUT_KINDS."""
+    def __init__(
+        self, *, kind: str, encoder_width: int, llm_width: int, tokens: Mapping[str, int], shared: bool, spread: int = 1
+    ) -> None:
+        """`tokens` is how many vectors the encoder gives per modality; `kind` is a key of INPUT_KINDS; `spread`: see Tokenwise."""
         super().__init__()
         self.shared = shared
         counts = {"shared": max(tokens.values())} if shared else tokens
-        self.networks = nn.ModuleDict({name: INPUT_KINDS[kind](encoder_width, llm_width, count) for name, count in counts.items()})
+        build = INPUT_KINDS[kind]
+        self.networks = nn.ModuleDict({name: build(encoder_width, llm_width, count, spread) for name, count in counts.items()})
 
     def forward(self, modality: str, features: Tensor) -> Tensor:
-        """[b, N, D] -> [b, M, d]; M is N except where a kind groups them."""
+        """[b, N, D] -> [b, M, d]; M is N except where a kind groups or spreads them."""
         return self.networks["shared" if self.shared else modality](features)
 
 
@@ -45,25 +48,28 @@ class MLP(nn.Module):
 
 
 class Tokenwise(nn.Module):
-    """An MLP of its own for every position: the first vector of nano's encoders means something else than the second.
+    """An MLP of its own for every position (the first vector of nano's encoders means something else than the second) that makes `spread`
+    vectors of it.
 
-    Twice as wide inside, since it has to find the nearest of several hundred names.
+    A name is several tokens long. In one vector they lie over each other, and the language model has to guess their order; in three it
+    reads the name as it reads words.
     """
 
-    def __init__(self, width: int, out: int, *, tokens: int) -> None:
+    def __init__(self, width: int, out: int, *, tokens: int, spread: int) -> None:
         super().__init__()
-        self.positions = nn.ModuleList(MLP(width, out, hidden=2 * out) for _ in range(tokens))
+        self.out = out
+        self.positions = nn.ModuleList(MLP(width, spread * out, hidden=out if i else 2 * out) for i in range(tokens))  # names are many
 
-    def forward(self, x: Tensor) -> Tensor:  # [b, N, D] -> [b, N, d]
-        return torch.stack([position(x[:, i]) for i, position in enumerate(self.positions)], dim=1)
+    def forward(self, x: Tensor) -> Tensor:  # [b, N, D] -> [b, N * spread, d]
+        return torch.cat([position(x[:, i]) for i, position in enumerate(self.positions)], dim=1).unflatten(1, (-1, self.out))
 
 
-# kind in a preset -> build(encoder width, LLM width, vectors per medium)
-INPUT_KINDS: dict[str, Callable[[int, int, int], nn.Module]] = {
-    "linear": lambda width, out, tokens: nn.Linear(width, out),
-    "mlp": lambda width, out, tokens: MLP(width, out),
-    "tokenwise": lambda width, out, tokens: Tokenwise(width, out, tokens=tokens),
-    "grouping": lambda width, out, tokens: GroupProjection(width, out),
+# kind in a preset -> build(encoder width, LLM width, vectors per medium, spread)
+INPUT_KINDS: dict[str, Callable[[int, int, int, int], nn.Module]] = {
+    "linear": lambda width, out, tokens, spread: nn.Linear(width, out),
+    "mlp": lambda width, out, tokens, spread: MLP(width, out),
+    "tokenwise": lambda width, out, tokens, spread: Tokenwise(width, out, tokens=tokens, spread=spread),
+    "grouping": lambda width, out, tokens, spread: GroupProjection(width, out),
 }
 
 

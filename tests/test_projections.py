@@ -67,6 +67,17 @@ def test_own_projection_per_modality_and_position():
     assert projection("audio", features[:, :2]).shape == (4, 2, 10)
 
 
+def test_a_vector_may_become_several_of_its_own():
+    torch.manual_seed(0)
+    projection = InputProjection(kind="tokenwise", encoder_width=6, llm_width=10, tokens={"image": 2}, shared=False, spread=3)
+    features = torch.randn(1, 2, 6)
+    out = projection("image", features)
+    assert out.shape == (1, 6, 10) and not torch.allclose(out[:, 0], out[:, 1])
+    features[:, 1] += 1.0
+    changed = projection("image", features)
+    assert torch.equal(changed[:, :3], out[:, :3]) and not torch.allclose(changed[:, 3:], out[:, 3:])
+
+
 GROUPING = {
     "in_fc.": "enter.",
     "out_fc.": "leave.",

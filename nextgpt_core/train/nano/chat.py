@@ -10,7 +10,8 @@ import torch
 
 from nextgpt_core.train.nano.world import Thing, things
 
-CHAT_FILE = Path(__file__).with_suffix(".jsonl")  # what `write_replies` wrote, kept because it takes a quarter of an hour
+CHAT_FILE = Path(__file__).with_suffix(".jsonl")  # what `write_replies` wrote, kept because it takes half an hour
+PROMPTS_FILE = Path(__file__).with_name("chat_prompts.txt")  # one a line
 # Only while the replies are written; the tuned model is to be brief by itself.
 BREVITY = "You are a friendly assistant. Answer in one or two short sentences."
 
@@ -81,10 +82,10 @@ i don't understand"""
 
 
 def chat_prompts() -> list[str]:
-    """Everyday messages that want words only, in a fixed order: all the single questions, and each subject in three forms."""
+    """Everyday messages that want words only, in a fixed order: single questions, each subject in three forms, and those of the file."""
     subjects, forms = _items(_SUBJECTS), _items(_ABOUT)
     composed = [forms[(3 * i + k) % len(forms)].format(x=subject) for i, subject in enumerate(subjects) for k in range(3)]
-    return _items(_QUESTIONS) + composed
+    return list(dict.fromkeys(_items(_QUESTIONS) + composed + PROMPTS_FILE.read_text(encoding="utf-8").splitlines()))
 
 
 def description_prompt(thing: Thing) -> str:

@@ -70,7 +70,7 @@ class Recipe:
             self.model.llm.merge_lora()
         self.template = build_template(preset, self.model)
         self.space = CaptionSpace()
-        self.stand_ins = StandIns(self.model.llm)
+        self.stand_ins = StandIns(self.model.llm, spread=preset.input_projection.spread)
         self._statements: dict[str, tuple[list[str], Spans]] = {}
         self.head = half_head(self.model.llm)
         freeze_in_half(self.model.llm.network)
@@ -85,7 +85,7 @@ class Recipe:
                 signals=self.model.signals,
                 features=features,
                 conditions=self.space,
-                vectors_of=self.preset.encoder.tokens.__getitem__,
+                vectors_of=lambda modality: self.preset.encoder.tokens[modality] * self.preset.input_projection.spread,
                 words=self._caption_words,
             )
             for messages in dialogues
@@ -99,9 +99,7 @@ class Recipe:
         """A stage's dataset as batches; every epoch has the same ones in a new order."""
         pools = Pools()
         source: MediaSource = mosit.RenderedScenes() if stage.stand_ins else pools
-        features: Callable[[Media], Tensor] = pools.features_between if stage.dataset == "captions" else pools.features_of
-        if stage.stand_ins:
-            features = self.stand_ins
+        features: Callable[[Media], Tensor] = self.stand_ins if stage.stand_ins else pools.features_of
         samples = self.samples(DATASETS[stage.dataset](source, self.dialogues[stage.dataset], stage.seed), features)
         log.info("%s: %d dialogues, %d tokens", stage.name, len(samples), sum(map(len, samples)))
         return [collate(chosen) for chosen in bucketed(samples, positions=stage.positions, seed=0)]
@@ -238,11 +236,11 @@ def _mosit(source: MediaSource, count: int, seed: int) -> list[Dialogue]:
     several media, only words, and bare statements (for the output projections)."""
     return [
         *mosit.build_dialogues(count, seed=41 + 100 * seed, source=source),
-        *mosit.build_dialogues(count, seed=42 + 100 * seed, source=source, only=("ask", "ask two"), longest=1),
-        *mosit.build_questions(count, seed=46 + 100 * seed, source=source),
+        *mosit.build_dialogues(count // 2, seed=42 + 100 * seed, source=source, only=("ask", "ask two"), longest=1),
+        *mosit.build_questions(count // 2, seed=46 + 100 * seed, source=source),
         *mosit.build_second_turns(count, seed=47 + 100 * seed, source=source),
-        *mosit.build_dialogues(count // 4, seed=45 + 100 * seed, source=source, only=("several",), longest=1),
-        *mosit.build_dialogues(count // 2, seed=43 + 100 * seed, only=("plain chat", "small talk"), longest=1),
+        *mosit.build_dialogues(count // 2, seed=45 + 100 * seed, source=source, only=("several", "longing"), longest=1),
+        *mosit.build_dialogues(count, seed=43 + 100 * seed, only=("plain chat", "small talk", "words", "mention"), longest=1),
         *mosit.build_statements(count // 4, seed=44 + 100 * seed),
     ]
 
@@ -253,23 +251,23 @@ DATASETS: dict[str, Callable[[MediaSource, int, int], list[Dialogue]]] = {
 }
 
 
-def run(name: str, *, cpu_minutes: float | None = None, dialogues: int | None = None) -> None:
+def run(name: str, *, minutes: float = 1.0, dialogues: int | None = None) -> None:
     """Run a stage (a key of CPU_MINUTES) or go on with it, and export what it trains to the preset's folder.
 
-    `cpu_minutes` and `dialogues` (the size of the dataset) replace the recipe's own.
+    `minutes` multiplies the recipe's own time; `dialogues` (the size of the dataset) replaces its number.
     """
     preset, stage = load_preset("nano"), STAGES[name]
     sizes = dict.fromkeys(DIALOGUES, dialogues) if dialogues else DIALOGUES
     recipe = Recipe(preset, merged="lora" not in stage.rates, dialogues=sizes)
     if name == "media" and not (RUNS / name / STATE_FILE).is_file():
-        warm_start(recipe.model, Pools())
+        warm_start(recipe.model, Pools(), spread=preset.input_projection.spread)
 
     train(
         recipe.model,
         stage,
         recipe.losses(stage),
         folder=RUNS / name,
-        budget=Budget(cpu_seconds=60 * (cpu_minutes or CPU_MINUTES[name])),
+        budget=Budget(cpu_seconds=60 * minutes * CPU_MINUTES[name]),
     )
     if name == "decoder":
         recipe.write_projected()
@@ -280,14 +278,14 @@ def run(name: str, *, cpu_minutes: float | None = None, dialogues: int | None = 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the language side of nano, one stage after the other.")
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(CPU_MINUTES)}; default: all")
-    parser.add_argument("--cpu-minutes", type=float, help="of each stage")
+    parser.add_argument("--cpu-minutes", type=float, help="of each stage; default: the recipe's")
     parser.add_argument("--dialogues", type=int, help="size of each dataset")
     options = parser.parse_args()
     if unknown := [name for name in options.stages if name not in CPU_MINUTES]:
         parser.error(f"there is no stage '{unknown[0]}'; the stages are {', '.join(CPU_MINUTES)}.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for name in options.stages or CPU_MINUTES:
-        run(name, cpu_minutes=options.cpu_minutes, dialogues=options.dialogues)
+        run(name, minutes=options.cpu_minutes / CPU_MINUTES[name] if options.cpu_minutes else 1.0, dialogues=options.dialogues)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from nextgpt_core.decoders.mean import ConditionalMean
 from nextgpt_core.train.half import half_context
@@ -18,16 +19,32 @@ _CONDITION_NOISE = 0.3  # on elements of unit variance
 
 
 def train_mean(
-    data: LatentSet, *, run: Path, cpu_minutes: float, width: int = 1024, depth: int = 2, peak: float = 1e-3, seed: int = 0
+    data: LatentSet,
+    *,
+    run: Path,
+    cpu_minutes: float,
+    width: int = 1024,
+    depth: int = 2,
+    peak: float = 1e-3,
+    seed: int = 0,
+    plain: Tensor | None = None,
+    arranger: tuple[int, int] = (256, 4),
 ) -> ConditionalMean:
-    """Least squares from conditions, as the output projection gives them, to latents; resumes from `run`."""
+    """Least squares from conditions, as the output projection gives them, to latents; resumes from `run`.
+
+    `plain` [n] gives for every row the row of the same thing by itself: then the MLP learns only those, and an arranger the rest.
+    """
     torch.manual_seed(seed)
-    mean = ConditionalMean(condition=data.conditions.shape[1], shape=tuple(data.latents.shape[1:]), width=width, depth=depth)
+    shape = tuple(data.latents.shape[1:])
+    mean = ConditionalMean(
+        condition=data.conditions.shape[1], shape=shape, width=width, depth=depth, arranger=None if plain is None else arranger
+    )
     torch.nn.init.zeros_(mean.outer.weight)
     with torch.no_grad():  # begins with decorrelated conditions
         matrix, centre = whitening(data.conditions.float())
-        mean.inner.weight.copy_(mean.inner.weight @ matrix)
-        mean.inner.bias.copy_(-mean.inner.weight @ centre)
+        for inner in (mean.inner, *([] if mean.arranger is None else [mean.arranger.told[0]])):
+            inner.weight.copy_(inner.weight @ matrix)
+            inner.bias.copy_(-inner.weight @ centre)
     optimizer = torch.optim.AdamW(mean.parameters(), lr=peak, weight_decay=1e-3)
     session = Session(run, cpu_seconds=cpu_minutes * 60, state={"mean": mean, "optimizer": optimizer})
     generator = torch.Generator().manual_seed(seed + session.step)
@@ -38,8 +55,14 @@ def train_mean(
         rows = torch.multinomial(data.weights, _BATCH, replacement=True, generator=generator)
         conditions = data.seen(rows, generator, noise=_CONDITION_NOISE)
         with half_context():
-            made = mean(conditions)
-        loss = (made.float() - data.latents[rows].float()).square().mean()
+            made = mean(conditions) if plain is None else mean.plain(conditions)
+        wanted = data.latents[rows].float()
+        loss = (made.float() - wanted).square().mean()
+        if plain is not None and mean.arranger is not None:
+            alone = data.latents[plain[rows]].float()
+            known = torch.rand(len(rows), generator=generator) < 0.5  # else as the MLP has it so far
+            given = torch.where(known[:, None, None, None], alone, made.detach().float())
+            loss = (mean.arranger(given, conditions) - wanted).square().mean() + (made.float() - alone).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

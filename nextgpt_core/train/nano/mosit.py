@@ -6,6 +6,7 @@ training items (`info["pool"]` is the row) or scenes to be rendered (evaluation)
 target of the output projection.
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from nextgpt_core.train.nano.world import things
 Scene = PictureScene | SoundScene | FilmScene
 Dialogue = list[Message]
 
+OTHERS_CASES = Path(__file__).with_name("routing_cases.jsonl")
 MODALITIES = ("image", "audio", "video")
 DEFAULT_MOTION = "bouncing"  # "now as a film" leaves the motion to us
 COUNT_WORDS = {1: "one", 2: "two", 3: "three"}
@@ -88,12 +90,15 @@ def build_questions(count: int, *, seed: int, source: MediaSource) -> list[Dialo
 
 
 def build_second_turns(count: int, *, seed: int, source: MediaSource) -> list[Dialogue]:
-    """Two turns, the second about the first: again, another, a correction, a change. What "what about a cat?" wants depends on them."""
+    """Two turns. The second is about the first (again, another, a correction, a change: what "what about a cat?" wants depends on it) or is
+    not: thanks, a refusal, a remark."""
     built = []
     for i in range(count):
         talk = _Talk(np.random.default_rng([seed, i]), source, held_out=False)
         talk.pick((_wish, _wish, _wish, _implicit, _send_and_wish, _ask))(talk)
-        if talk.made and talk.chance(0.65):
+        if talk.chance(0.25):
+            talk.pick((_small_talk, _small_talk, _plain_chat, _words))(talk)
+        elif talk.made and talk.chance(0.65):
             _revise(talk)
         else:
             _change(talk)
@@ -123,6 +128,24 @@ def heldout_routing_cases(seed: int, n: int, *, source: MediaSource | None = Non
     cases = []
     for dialogue, kind in _build(n, seed=seed, source=source, held_out=True):
         cases.append(RoutingCase(dialogue[:-1], frozenset(m.modality for m in dialogue[-1].media), kind))
+    return cases
+
+
+def others_routing_cases(path: Path = OTHERS_CASES) -> list[RoutingCase]:
+    """Conversations by an author who saw none of the phrasings, only the world's names; same question as above.
+
+    A line of the file: {"turns": [{"user": text, "sent": [[modality, caption]]} or {"nano": text, "made": [...]}], "wished", "kind"}.
+    """
+    cases = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        messages = []
+        for turn in row["turns"]:
+            sent = [Media(kind, Path(f"sent.{kind}"), {"scene": _scene_named(kind, said)}) for kind, said in turn.get("sent", ())]
+            made = [Media(kind, Path(f"made.{kind}"), {"caption": said}) for kind, said in turn.get("made", ())]
+            parts = (*sent, turn["user"]) if "user" in turn else (turn["nano"], *made)
+            messages.append(Message("user" if "user" in turn else "assistant", tuple(part for part in parts if part)))
+        cases.append(RoutingCase(messages, frozenset(row["wished"]), row["kind"]))
     return cases
 
 
@@ -266,24 +289,49 @@ def _longing(talk: _Talk) -> None:
 
 
 def _several(talk: _Talk) -> None:
-    """Two or three media of different modalities."""
-    order = [MODALITIES[i] for i in talk.rng.permutation(3)]
-    if talk.chance(0.3):
-        picture = PictureScene(talk.pick([t for t in things() if t.name in sounding()]))
-        sound = SoundScene(sounding()[picture.thing.name])
-        talk.user(talk.frame("same thing").format(x=caption(picture)))
-        talk.answer(picture, sound)
+    """Two or three media of different modalities, in half of the cases of one thing."""
+    if talk.chance(0.5):
+        _of_one_thing(talk)
         return
-    scenes = [talk.wish(modality) for modality in order[:2]]
+    order = [MODALITIES[i] for i in talk.rng.permutation(3)]
+    count = 3 if talk.chance(0.25) else 2
+    scenes = [talk.wish(modality) for modality in order[:count]]
     form = talk.pick(("clause", "noun"))
-    asked = [_filled(talk, talk.frame(form, modality), scene) for modality, scene in zip(order, scenes)]
-    text = talk.frame(f"{form} join").format(a=asked[0], b=asked[1])
-    if talk.chance(0.15):
-        third = talk.wish(order[2])
-        text = f"{text} and {_filled(talk, talk.frame(form, order[2]), third)}"
-        scenes.append(third)
-    talk.user(text)
+    asked = dict(zip("abc", (_filled(talk, talk.frame(form, modality), scene) for modality, scene in zip(order, scenes))))
+    talk.user(talk.frame(f"{form} join" if count == 2 else f"three {form}s").format(**asked))
     talk.answer(*scenes)
+
+
+def _of_one_thing(talk: _Talk) -> None:
+    """A thing in several modalities: its picture, its sound, a film of it."""
+    order = talk.pick([key for kind, key in phrases.sections() if kind == "same"]).split()
+    picture = PictureScene(talk.pick([t for t in things() if "audio" not in order or t.name in sounding()]))
+    frame = talk.frame("same", " ".join(order))
+    motion, doing = _some_motion(talk) if "{doing}" in frame else (DEFAULT_MOTION, "")
+    made = _in_modalities(picture, motion)
+    said = sounding().get(picture.thing.name, "")
+    talk.user(frame.format(x=picture.thing.singular, n=picture.thing.name, s=said, doing=doing))
+    talk.answer(*(made[modality] for modality in order))
+
+
+def _in_modalities(picture: PictureScene, motion: str) -> dict[str, Scene]:
+    """The same thing as a picture, as a film and, where it has one, as its sound."""
+    made: dict[str, Scene] = {"image": picture, "video": FilmScene(_movable(picture), motion)}
+    if picture.thing.name in sounding():
+        made["audio"] = SoundScene(sounding()[picture.thing.name])
+    return made
+
+
+def _some_motion(talk: _Talk) -> tuple[str, str]:
+    motion = talk.pick([name for name in phrases.MOTION_WORDS if name != "standing still"])
+    return motion, talk.pick(phrases.MOTION_WORDS[motion][1])
+
+
+def _mention(talk: _Talk) -> None:
+    """Something is said of a thing, and of pictures, sounds or films; nothing is wished."""
+    modality = talk.pick(MODALITIES)
+    talk.user(_filled(talk, talk.frame("mention", modality), talk.wish(modality)), chatty=False)
+    talk.say(talk.pick(phrases.frames("mention reply", held_out=False)))
 
 
 def _words(talk: _Talk) -> None:
@@ -337,6 +385,7 @@ OPENINGS: dict[str, tuple[Callable[[_Talk], None], float]] = {
     "longing": (_longing, 2.5),
     "several": (_several, 13),
     "words": (_words, 9),
+    "mention": (_mention, 3),
     "small talk": (_small_talk, 6),
     "plain chat": (_plain_chat, 9),
     "ask": (_ask, 20),
@@ -377,20 +426,44 @@ def _revise(talk: _Talk) -> str:
     if isinstance(scene, FilmScene) and isinstance(talk.scene, FilmScene) and talk.chance(0.6):  # "no, a cat" keeps the motion
         scene = FilmScene(PictureScene(scene.picture.thing), talk.scene.motion)
         said = scene.picture.thing.singular
-    talk.user(talk.frame("edit", kind).format(x=said))
+    old = _thing_said(talk.scene)
+    talk.user(talk.frame("edit", kind).format(x=said, n=_bare(said), o=old))
     talk.answer(scene, replies=phrases.CORRECTED if kind == "correct" and talk.chance(0.5) else phrases.MADE)
     return kind
+
+
+def _thing_said(scene: Scene | None) -> str:
+    """ "a dog", "rain": what a scene shows, no more."""
+    assert scene is not None
+    if isinstance(scene, SoundScene):
+        return scene.kind
+    return (scene.picture if isinstance(scene, FilmScene) else scene).thing.singular
 
 
 def _change(talk: _Talk, *media: Media) -> None:
     """Something is done to "it": the medium just sent or the last one of the conversation."""
     scene = talk.scene
     assert scene is not None
+    if talk.chance(0.12) and not isinstance(scene, SoundScene):
+        _change_to_both(talk, scene, *media)
+        return
     choices = _changes(scene)
     key = talk.pick(list(choices))
     text, changed = choices[key](talk)
     talk.user(text, *media)
     talk.answer(changed)
+
+
+def _change_to_both(talk: _Talk, scene: PictureScene | FilmScene, *media: Media) -> None:
+    """ "Film it and play its sound": two new media of what was there."""
+    picture = _plain(scene.picture if isinstance(scene, FilmScene) else scene)
+    keys = [key for kind, key in phrases.sections() if kind == "edit" and key.startswith("both")]
+    order = talk.pick([key for key in keys if "audio" not in key or picture.thing.name in sounding()]).split()[1:]
+    frame = talk.frame("edit", " ".join(["both", *order]))
+    motion, doing = _some_motion(talk) if "{doing}" in frame else (DEFAULT_MOTION, "")
+    made = _in_modalities(picture, motion)
+    talk.user(frame.format(doing=doing), *media)
+    talk.answer(*(made[modality] for modality in order))
 
 
 def _changes(scene: Scene) -> dict[str, Callable[[_Talk], tuple[str, Scene]]]:
@@ -521,13 +594,24 @@ def _movable(picture: PictureScene) -> PictureScene:
 
 
 def _scene_named(modality: str, said: str) -> Scene:
-    """The scene of a caption in phrases.LONGINGS. Raises StopIteration if it is not in the world."""
+    """The scene of a plain caption: "two red apples", "a dog barking", "a rocket moving up". Raises KeyError if it is not in the world."""
     if modality == "audio":
-        return SoundScene(said)
-    if modality == "image":
-        return PictureScene(next(thing for thing in things() if thing.singular == said))
-    motion = next(name for name in phrases.MOTION_WORDS if said.endswith(name))
-    return FilmScene(PictureScene(next(t for t in things() if t.singular == said.removesuffix(motion).strip())), motion)
+        return SoundScene(sounds.KINDS[said].name)
+    if modality == "video":
+        motion = next(name for name in phrases.MOTION_WORDS if said.endswith(f" {name}"))
+        picture = _scene_named("image", said.removesuffix(f" {motion}"))
+        assert isinstance(picture, PictureScene)
+        return FilmScene(picture, motion)
+    words = said.split()
+    first = words.pop(0) if words[0] in ("a", "an", *COUNT_WORDS.values()) else ""
+    count = next((count for count, word in COUNT_WORDS.items() if word == first), 1)
+    colour = words.pop(0) if words[0] in pictures.COLOURS and len(words) > 1 else ""
+    return PictureScene(_things_by_name()[" ".join(words)], count=count, colour=colour)
+
+
+@cache
+def _things_by_name() -> dict[str, Any]:
+    return {name: thing for thing in reversed(things()) for name in (thing.plural, thing.name)}
 
 
 @cache

@@ -14,7 +14,15 @@ from torch import Tensor, nn
 
 from nextgpt_core.decoders.stable_diffusion import StableDiffusionDecoder
 from nextgpt_core.train.nano import autoencoder
-from nextgpt_core.train.nano.denoiser import LatentSet, export_decoder, read_latents, train_denoiser, whitening, write_latents
+from nextgpt_core.train.nano.denoiser import (
+    LatentSet,
+    export_decoder,
+    read_captions,
+    read_latents,
+    train_denoiser,
+    whitening,
+    write_latents,
+)
 from nextgpt_core.train.nano.mean import residual, train_mean
 from nextgpt_core.train.nano.pictures import BACKGROUNDS, COLOURS, POSITIONS, SIZES, PictureScene, caption, render, sample_picture
 from nextgpt_core.train.nano.sources import CACHE
@@ -29,6 +37,7 @@ LATENTS = CACHE / "nano" / "picture_latents.safetensors"
 SETTINGS: dict[str, Any] = {"pixels": autoencoder.PIXELS, "patch": autoencoder.PATCH, "steps": 20, "guidance": 1.5}
 PREDICTION = "sample"
 CHANNELS = 128  # latents of a cell
+MEAN_WIDTH = 640
 _PLAIN_SHARE = 0.4
 _MIXED = 10  # layouts of a thing with several attributes, beside those with one
 _GROUNDS = 4  # backgrounds of a layout, beside white
@@ -57,7 +66,8 @@ def train_picture_unet(
     """Train (resumes), with a contact sheet and an exported decoder folder on the way."""
     torch.manual_seed(0)
     data, vae = load_latents()
-    mean = train_mean(data, run=run.with_name("image_mean"), cpu_minutes=mean_minutes)
+    plain = plain_rows(read_captions(LATENTS))
+    mean = train_mean(data, run=run.with_name("image_mean"), cpu_minutes=mean_minutes, plain=plain, width=MEAN_WIDTH)
     data = residual(mean, data)
 
     def snapshot(trained: Any) -> None:
@@ -122,6 +132,15 @@ def build_latents(path: Path = LATENTS, *, seed: int = 3) -> None:
         weights += [(1 - _PLAIN_SHARE) / len(scenes)] * len(scenes)
         latents.append(autoencoder.encode_frames(vae, torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)).half())
     write_latents(path, torch.cat(latents), captions, torch.tensor(weights))
+
+
+def plain_rows(captions: Sequence[str]) -> Tensor:
+    """For every row [n] the one that shows its thing by itself: the first of the thing's rows, which come in the world's order."""
+    starts, begin = [], 0
+    for thing in things():
+        begin = captions.index(thing.singular, begin)
+        starts.append(begin)
+    return torch.tensor(starts).repeat_interleave(torch.tensor([*starts[1:], len(captions)]) - torch.tensor(starts))
 
 
 def load_latents(path: Path = LATENTS) -> tuple[LatentSet, AutoencoderTiny]:

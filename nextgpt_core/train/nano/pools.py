@@ -51,12 +51,8 @@ class Pools:
         return FilmScene(picture, row["motion"]) if modality == "video" else picture
 
     def features_of(self, media: Media) -> Tensor:
-        """Encoder vectors [N, D] of a medium that `draw` gave."""
-        return self.features[media.modality][media.info["pool"]]
-
-    def features_between(self, media: Media) -> Tensor:
-        """The same, in three of four cases with up to half of another medium in the first vector: nearly what encoders make of a style
-        that they have never seen."""
+        """Encoder vectors [N, D] of a medium that `draw` gave, in three of four with up to half of another medium in the first vector:
+        nearly what encoders make of a style that they have never seen."""
         index = media.info["pool"]
         rng = np.random.default_rng(index)
         known = self.features[media.modality]

@@ -2,8 +2,10 @@
 
 import argparse
 import importlib
+import inspect
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 # step -> (module below nextgpt_core.train.nano, function, its arguments); CPU minutes are the functions' defaults
 STEPS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -30,12 +32,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="launch.py train", description="Make the bundled weights again from public packages.")
     parser.add_argument("preset", choices=["nano"])
     parser.add_argument("steps", nargs="*", metavar="STAGE", help=f"of {', '.join(STEPS)}; default: all, in this order")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the recipe's time that each stage gets; 0.02 tries it out")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.steps if name not in STEPS]:
         parser.error(f"there is no stage '{unknown[0]}'; the stages are {', '.join(STEPS)}.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for step in options.steps or STEPS:
-        module, function, values = STEPS[step]
         logging.info("stage %s", step)
-        getattr(importlib.import_module(f"nextgpt_core.train.nano.{module}"), function)(*values)
+        _step(step, options.scale)()
     return 0
+
+
+def _step(name: str, scale: float) -> "partial[object]":
+    """A step with `scale` times the minutes that it would take."""
+    module, function, values = STEPS[name]
+    call = partial(getattr(importlib.import_module(f"nextgpt_core.train.nano.{module}"), function), *values)
+    minutes = {key: item.default for key, item in inspect.signature(call).parameters.items() if key.endswith("minutes")}
+    return partial(call, **{key: scale * value for key, value in minutes.items() if value is not None})

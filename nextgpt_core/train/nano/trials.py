@@ -29,9 +29,9 @@ from nextgpt_core.train.nano import films, pictures, sounds
 from nextgpt_core.train.nano.batched import BatchedModel, Conversation, Reply, numbered
 from nextgpt_core.train.nano.films import FilmScene
 from nextgpt_core.train.nano.judging import load_judge
-from nextgpt_core.train.nano.mosit import RenderedScenes, heldout_routing_cases
+from nextgpt_core.train.nano.mosit import RenderedScenes, RoutingCase, heldout_routing_cases, others_routing_cases
 from nextgpt_core.train.nano.naming import Names, motion_names, sound_names, thing_names
-from nextgpt_core.train.nano.photos import PHOTOS
+from nextgpt_core.train.nano.photos import available_photos
 from nextgpt_core.train.nano.phrases import frames
 from nextgpt_core.train.nano.pictures import PictureScene
 from nextgpt_core.train.nano.sheets import Cell, save_sheet, spectrogram, strip
@@ -86,7 +86,16 @@ class Bench:
 
 def routing(bench: Bench, cases: int) -> Outcome:
     """Unseen phrasings, one to four turns: exactly the wished set of modalities is made."""
-    asked = heldout_routing_cases(bench.seed, cases, source=RenderedScenes())
+    return _routed(bench, heldout_routing_cases(bench.seed, cases, source=RenderedScenes()))
+
+
+def routing_of_others(bench: Bench, cases: int) -> Outcome:
+    """The same with conversations by an author who had not seen the phrasings."""
+    found = others_routing_cases()
+    return _routed(bench, found[:: max(1, len(found) // cases)])
+
+
+def _routed(bench: Bench, asked: Sequence[RoutingCase]) -> Outcome:
     replies = bench.ask([case.messages for case in asked])
     right = [set(reply.modalities) == case.wished for case, reply in zip(asked, replies)]
     kinds: dict[str, list[bool]] = {}
@@ -97,7 +106,7 @@ def routing(bench: Bench, cases: int) -> Outcome:
         for case, reply, hit in zip(asked, replies, right)
         if not hit
     ]
-    return counted(right, by_kind={kind: f"{sum(hits)}/{len(hits)}" for kind, hits in sorted(kinds.items())}, missed=missed[:40])
+    return counted(right, by_kind={kind: f"{sum(hits)}/{len(hits)}" for kind, hits in sorted(kinds.items())}, missed=missed[:60])
 
 
 def chat_kept(bench: Bench, cases: int) -> Outcome:
@@ -142,7 +151,8 @@ def pictures_named(bench: Bench, cases: int) -> Outcome:
 
 def photos_named(bench: Bench, cases: int) -> Outcome:
     """Real photographs; any word that fits counts, when it is the first thing that the reply names."""
-    photos = PHOTOS[:cases]
+    photos = available_photos()
+    photos = photos[:: max(1, len(photos) // cases)]
     rng = bench.rng(2)
     names = thing_names()
     replies = bench.ask(

@@ -18,8 +18,10 @@ def replies(tmp_path_factory: pytest.TempPathFactory):
     prompts = chat.chat_prompts() + [chat.description_prompt(thing) for thing in things()[::2]]
     path.write_text("".join(json.dumps({"prompt": prompt, "reply": f"Words about it, {i}."}) + "\n" for i, prompt in enumerate(prompts)))
     patch = pytest.MonkeyPatch()
-    patch.setattr(mosit, "_descriptions", lambda: chat.descriptions(path))
-    patch.setattr(mosit, "_chat_pairs", lambda held_out: chat.chat_pairs(held_out=held_out, path=path))
+    descriptions = chat.descriptions(path)
+    pairs = {held_out: chat.chat_pairs(held_out=held_out, path=path) for held_out in (False, True)}
+    patch.setattr(mosit, "_descriptions", lambda: descriptions)
+    patch.setattr(mosit, "_chat_pairs", pairs.__getitem__)
     yield
     patch.undo()
 
@@ -83,10 +85,9 @@ def test_the_same_seed_gives_the_same_dialogues():
 
 
 def test_held_out_phrasings_are_never_trained_on():
-    for kind, table in phrases._TABLES.items():
-        for key in table:
-            train, held = (set(phrases.frames(kind, key, held_out=side)) for side in (False, True))
-            assert train and not train & held
+    for kind, key in phrases.sections():
+        train, held = (set(phrases.frames(kind, key, held_out=side)) for side in (False, True))
+        assert train and not train & held
     assert not set(phrases.longings(held_out=False)) & set(phrases.longings(held_out=True))
     for modality in mosit.MODALITIES:
         assert len(phrases.frames("wish", modality, held_out=True)) >= 10
@@ -116,7 +117,7 @@ def test_references_carry_what_was_there():
 
 
 def test_longings_name_things_of_the_world():
-    for _, modality, said in phrases.LONGINGS:
+    for _, modality, said in (*phrases.longings(held_out=False), *phrases.longings(held_out=True)):
         assert mosit.caption(mosit._scene_named(modality, said)) == said
 
 
@@ -124,3 +125,20 @@ def test_base_replies_are_split_by_prompt(tmp_path: Path):
     assert sum(map(chat.is_held_out, chat.chat_prompts())) > 50
     assert chat._whole_sentences("One. Two! And thr") == "One. Two!"
     assert chat._whole_sentences("no end at all") == ""
+
+
+def test_cases_of_others_are_conversations_of_this_world():
+    cases = mosit.others_routing_cases()
+    assert len(cases) == 300 and {case.kind for case in cases} >= {"wish", "several", "words", "chat", "ask", "edit", "correct"}
+    phrasings = {frame.lower() for kind, key in phrases.sections() for frame in phrases.frames(kind, key, held_out=False)}
+    for case in cases:
+        assert case.messages[-1].role == "user" and case.wished <= set(mosit.MODALITIES)
+        for media in (media for message in case.messages if message.role == "user" for media in message.media):
+            assert mosit.modality_of(media.info["scene"]) == media.modality
+    assert sum(case.messages[-1].text.lower().rstrip(".!?") in phrasings for case in cases) < 25  # "hi" and "what is this" will be in any
+
+
+def test_three_wishes_in_one_message_are_all_granted():
+    built = mosit.build_dialogues(80, seed=3, only=("several",), longest=1)
+    assert any(len({media.modality for media in dialogue[1].media}) == 3 for dialogue in built)
+    assert all(len(dialogue[1].media) >= 2 for dialogue in built)

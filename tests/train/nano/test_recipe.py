@@ -19,3 +19,11 @@ def test_unknown_step_is_refused(capsys):
     with pytest.raises(SystemExit):
         recipe.main(["nano", "cooking"])
     assert "image-decoder" in capsys.readouterr().err
+
+
+def test_a_scale_gives_every_stage_its_share_of_time():
+    for name in recipe.STEPS:
+        told = recipe._step(name, 0.25).keywords
+        full = recipe._step(name, 1.0).keywords
+        assert told.keys() == full.keys() and all(told[key] == 0.25 * full[key] for key in full)
+        assert full or name in ("llm", "video-judge")  # these do not learn for a set time
