@@ -46,7 +46,7 @@ def check(preset: str | Preset) -> list[State]:
     parts = {"encoder": (found.encoder.kind, found.encoder.path), "language model": ("language model", found.llm.path)}
     parts |= {f"{modality} decoder": (output.decoder, output.path) for modality, output in found.outputs.items()}
     for part, (kind, path) in parts.items():
-        advice = f"run `python3 launch.py fetch {found.name}`" if fetched else "the repository is incomplete; clone it again"
+        advice = f"run `python3 launch.py fetch {found.handle}`" if fetched else "the repository is incomplete; clone it again"
         states.append(_folder_state(f"{part} ({path})", found.file(path), advice, needed=_NEEDED.get(kind, ())))
     return states + _trained_states(found)
 
@@ -66,7 +66,7 @@ def _folder_state(part: str, folder: Path, advice: str, *, needed: tuple[tuple[s
 
 
 def _trained_states(preset: Preset) -> list[State]:
-    advice = f"run `python3 launch.py fetch {preset.name}`, or `convert` on the published pytorch_model.pt"
+    advice = f"run `python3 launch.py fetch {preset.handle}`, or `convert` on the published pytorch_model.pt"
     if (preset.folder / MANIFEST_FILE).is_file():
         problems = verify_manifest(preset.folder)
         return [State("trained parts", "damaged", f"{' '.join(problems)} Convert again.") if problems else State("trained parts", "ready")]

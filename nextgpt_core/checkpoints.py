@@ -27,7 +27,7 @@ _LARGE = 1 << 15  # elements
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file. Raises CheckpointMissing or CheckpointMismatch with what to do."""
     if not path.is_file():
-        raise CheckpointMissing(f"{path} is not there; run `python3 launch.py check` to see what is missing.")
+        raise CheckpointMissing(f"{path} is not there.")
     try:
         with safe_open(path, framework="pt") as file:
             equal = json.loads((file.metadata() or {}).get(_EQUAL, "{}"))
@@ -48,7 +48,9 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         # Only torch's zip format (1.6 and later) can be mapped; older files are read whole.
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        raise CheckpointMismatch(f"{path} holds more than weights (it could run code when opened) and was not loaded.") from error
+        raise CheckpointMismatch(
+            f"{path} is not a table of weights alone: it is another kind of file, or holds more, which could run code; it was not loaded."
+        ) from error
     except (RuntimeError, OSError, EOFError, ValueError) as error:
         raise CheckpointMismatch(f"{path} is damaged ({error}); fetch or copy it again.") from error
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):

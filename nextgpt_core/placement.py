@@ -42,7 +42,12 @@ def place(model: NextGPT, plan: Plan, device: torch.device | str = "cuda") -> Ne
             encoder.model.to(device)
         model.encoder = PlacedEncoder(encoder, device=device, stays=stays, room=movable.away)
     for modality, decoder in model.decoders.items():
-        if isinstance(decoder, LatentDecoder) and plan.where(modality) != CPU:
+        if not isinstance(decoder, LatentDecoder):
+            continue
+        if plan.where(modality) == CPU:  # which is slow in the 16 bits that it was loaded in
+            for part in decoder.parts().values():
+                part.float()
+        else:
             stays = plan.where(modality) == GPU
             if stays:
                 decoder.to(device)

@@ -110,7 +110,8 @@ def test_refusals_are_sentences(hub, tmp_path, monkeypatch):
 def test_check_says_what_is_missing_damaged_and_ready(hub, preset):
     states = {one.part.split(" (")[0]: one for one in check(preset)}
     assert {one.state for one in states.values()} == {"missing"}
-    assert "launch.py fetch 7b" in states["encoder"].advice
+    assert f"launch.py fetch {preset.folder}" in states["encoder"].advice
+    assert "launch.py fetch 7b" in check(load_preset("7b"))[0].advice
     fetch(preset, endpoint=hub.url)
     assert check(preset)[0].advice.startswith("imagebind_huge.safetensors or imagebind_huge.pth: run")  # whole, and yet not what is needed
     (preset.folder / "imagebind" / "imagebind_huge.pth").touch()
