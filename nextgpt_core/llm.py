@@ -189,7 +189,7 @@ def _load_pretrained(folder: Path, *, precision: str, device: str) -> tuple[Llam
 def _new_rows(table: Tensor, count: int, *, seed: int) -> Tensor:
     """Rows for new tokens [count, d]: the table's mean plus a little noise of the table's own spread, so that they start apart."""
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(count, table.shape[1], generator=generator).to(table)
+    noise = torch.randn(count, table.shape[1], generator=generator).to(table.device, table.dtype)  # not .to(table): ZeroGPU misses that
     return table.mean(0) + 0.5 * table.std(0) * noise
 
 
