@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import launch
 from nextgpt_core.messages import Message, TextDelta, TurnDone, TurnSettings
 from tests.app.fake_engine import FakeEngine
 from tests.app.zero_gpu import Scheduler
@@ -115,3 +117,21 @@ def test_on_zero_gpu_the_model_is_loaded_before_the_launch(zero_gpu: bool, order
     app_space.main()
     assert seen == order
     assert (os.environ["HF_DEACTIVATE_ASYNC_LOAD"] == "1") == zero_gpu
+
+
+def test_the_front_matter_is_one_that_a_space_takes() -> None:
+    """What https://huggingface.co/docs/hub/spaces-config-reference allows, and the versions that the requirements name."""
+    head = (ROOT / "README.md").read_text().split("---\n")[1]
+    said = {key: value.strip().strip('"') for key, _, value in (line.partition(":") for line in head.splitlines())}
+    wanted = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    assert said["sdk"] == "gradio" and said["sdk_version"] == wanted["gradio"]
+    assert (ROOT / said["app_file"]).is_file() and len(said["short_description"]) <= 60
+    assert {said["colorFrom"], said["colorTo"]} <= {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert tuple(map(int, said["python_version"].split("."))) >= launch.OLDEST
+
+
+def test_the_requirements_admit_the_torch_of_zero_gpu() -> None:
+    line = next(line for line in launch.requirement_lines(ROOT / "requirements.txt") if line.startswith("torch"))
+    versions = line.removeprefix("torch")
+    assert all(launch.version_fits(version, versions) for version in ("2.8.0", "2.9.1", "2.10.0", "2.11.0", "2.13.0+cpu"))
+    assert not launch.version_fits("2.7.1", versions)
