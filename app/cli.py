@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from nextgpt_core.errors import ConfigError, NextGPTError
 
 PROGRAM = "launch.py"
 DEFAULT_PRESET = "nano"
+PRECISION_HELP = "of the language model: float32, float16, bfloat16, 8bit or 4bit (default: the preset's"
 PASSED_ON = {  # command -> the module whose main() takes the rest of the line, and what it does
     "eval": ("nextgpt_core.train.nano.scorecard", "print the scorecard of a preset: eval nano [--quick] [--out FOLDER]"),
     "train": ("nextgpt_core.train.nano.recipe", "train a preset from public packages: train nano [STAGE…]"),
@@ -53,27 +55,30 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog=PROGRAM, description="NExT-GPT: text, pictures, sound and film in and out, in one chat.")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--verbose", action="store_true", help="say what is going on")
+    model = argparse.ArgumentParser(add_help=False)
+    model.add_argument("--preset", default=DEFAULT_PRESET, help="nano, 7b or a folder (default: %(default)s)")
+    model.add_argument("--precision", help=f"{PRECISION_HELP}, or a smaller one where that does not fit)")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, parents=[common], help=text, description=text)
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int | None], text: str, *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, parents=[common, *parents], help=text, description=text)
         one.set_defaults(run=run)
         return one
 
-    chat = command("chat", run_chat, "open the chat page (this is also what happens without a command)")
+    chat = command("chat", run_chat, "open the chat page (this is also what happens without a command)", model)
     chat.add_argument("--host", default="127.0.0.1", help="address to listen on, 0.0.0.0 for all (default: %(default)s)")
     chat.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
-    chat.add_argument("--preset", default=DEFAULT_PRESET, help="nano, 7b or a folder (default: %(default)s)")
     chat.add_argument("--share", action="store_true", help="also open a public link through Gradio's servers")
     chat.add_argument("--seed", type=int, help="start with this seed, locked")
     chat.add_argument("--auth", action="append", metavar="NAME:PASSWORD", help="ask for a name and password; may be repeated")
 
-    ask = command("ask", run_ask, "one turn in the terminal")
+    ask = command("ask", run_ask, "one turn in the terminal", model)
     ask.add_argument("text", nargs="?", default="", help="the message")
     ask.add_argument("--file", action="append", type=Path, default=[], help="a picture, sound or film; may be repeated")
     ask.add_argument("--out", type=Path, default=Path("outputs"), help="folder for what is made (default: %(default)s)")
     ask.add_argument("--json", action="store_true", help="print the answer as JSON")
-    ask.add_argument("--preset", default=DEFAULT_PRESET)
     ask.add_argument("--answer", choices=ANSWERS, default="auto", help="what to answer with (default: the model chooses)")
     ask.add_argument("--forbid", choices=list(MADE), action="append", default=[], help="what must not be made; may be repeated")
     ask.add_argument("--quality", choices=list(QUALITIES), default="balanced")
@@ -91,14 +96,17 @@ def parser() -> argparse.ArgumentParser:
         command(name, lambda options: None, text)
 
     plan = command("plan", run_plan, "where the parts of a preset go in a GPU's memory")
-    plan.add_argument("preset", nargs="?", default="7b")
+    plan.add_argument("preset", nargs="?", default="7b", help="7b, nano or a folder (default: %(default)s)")
     plan.add_argument("--vram", type=float, default=24.0, metavar="GIB", help="the GPU's memory (default: %(default)s)")
-    plan.add_argument("--precision", help="of the language model: float16, 8bit or 4bit (default: the preset's)")
+    plan.add_argument("--precision", help=f"{PRECISION_HELP}, or a smaller one where that does not fit, as at run time)")
+    plan.add_argument("--pixels", type=int, help="side of a picture (default: the preset's)")
+    plan.add_argument("--frames", type=int, help="length of a film (default: the preset's)")
+    plan.add_argument("--seconds", type=float, help="length of a sound (default: the preset's)")
     plan.add_argument("--picture", type=Path, metavar="FILE", help="also draw it as a picture")
 
     convert = command("convert", run_convert, "turn the published NExT-GPT weights into parts that are checked")
     convert.add_argument("source", type=Path, help="the published pytorch_model.pt")
-    convert.add_argument("--preset", default="7b")
+    convert.add_argument("preset", nargs="?", default="7b", help="whose parts they become (default: %(default)s)")
     convert.add_argument("--out", type=Path, help="folder to write to (default: the preset's own)")
     return top
 
@@ -112,7 +120,7 @@ def run_chat(options: argparse.Namespace) -> int:
     print("Starting the page…", flush=True)
     from app.chat import make_page, serve
 
-    page = make_page(lambda: load_engine(options.preset), settings, name=options.preset, seed=options.seed)
+    page = make_page(lambda: load_engine(options.preset, options.precision), settings, name=options.preset, seed=options.seed)
     address = serve(page, settings, host=options.host, port=options.port, share=options.share, auth=auth, wait=False)
     print(f"The chat is at {address} (stop it with Ctrl+C).", flush=True)
     page.block_thread()
@@ -143,7 +151,7 @@ def run_ask(options: argparse.Namespace) -> int:
         print(f"Not used: {problem}", file=sys.stderr)
     if problems and not media and not options.text.strip():
         return 1
-    engine = load_engine(options.preset)
+    engine = load_engine(options.preset, options.precision)
     options.out.mkdir(parents=True, exist_ok=True)
     message = Message("user", (*media, options.text) if options.text else tuple(media))
     result: dict[str, Any] = {"text": "", "media": [], "failed": [], "left_out": problems}
@@ -168,7 +176,11 @@ def run_ask(options: argparse.Namespace) -> int:
 
 def run_plan(options: argparse.Namespace) -> int:
     """Print where everything goes; status 1 where it does not fit."""
-    plan = module("nextgpt_core.memory").plan(options.preset, options.vram, options.precision)
+    memory = module("nextgpt_core.memory")
+    preset = module("nextgpt_core.config").load_preset(options.preset)
+    asked = {"image": options.pixels and (options.pixels, options.pixels), "frames": options.frames, "seconds": options.seconds}
+    sizes = replace(memory.sizes_of(preset), **{name: size for name, size in asked.items() if size})
+    plan = memory.plan(preset, options.vram, options.precision, sizes=sizes)
     print(plan.table())
     if options.picture:
         plan.picture(options.picture)
@@ -199,10 +211,10 @@ def ask_choices(options: argparse.Namespace) -> Choices:
     )
 
 
-def load_engine(preset: str) -> Any:
+def load_engine(preset: str, precision: str | None = None) -> Any:
     """Preset name or folder -> engine. Slow: this is where torch is imported and weights are read."""
     preset_folder(preset)
-    return module("nextgpt_core.engine").Engine.load(preset)
+    return module("nextgpt_core.engine").Engine.load(preset, precision=precision)
 
 
 def preset_folder(preset: str) -> Path:

@@ -1,6 +1,6 @@
 """Peak activation memory of the published parts, traced without weights: every operation runs on tensors that have only a shape.
 
-    python benchmarks/activations.py
+    python -m benchmarks.activations
 
 Counts what is alive between operations in float16 (attention as a fused kernel, no workspaces); nextgpt_core/memory.py holds the results.
 """

@@ -1,6 +1,6 @@
 """What reduced precision costs: outputs of one full-width layer of Vicuna-7B's shape, and of the tiny golden model, against float32.
 
-    python benchmarks/precision.py
+    python -m benchmarks.precision
 
 Random weights; the layer's inputs contain three features 60 times larger than the rest, as 7B models have. Needs bitsandbytes for its rows.
 """
@@ -45,7 +45,12 @@ WAYS: dict[str, Callable[[nn.Module], object]] = {
 }
 
 
-def error(found: Tensor, wanted: Tensor) -> float:
+@torch.no_grad()
+def error(change: Callable[[nn.Module], object], network: nn.Module, inputs: Tensor) -> float:
+    """Change a network's precision -> the relative error of its states."""
+    wanted = network(inputs_embeds=inputs).last_hidden_state
+    change(network)
+    found = network(inputs_embeds=inputs.to(next(network.parameters()).dtype)).last_hidden_state
     return float((found.float() - wanted).norm() / wanted.norm())
 
 
@@ -62,18 +67,13 @@ def tiny() -> tuple[nn.Module, Tensor]:
     return golden_model().llm.network, torch.randn(1, 24, 64) * 0.02
 
 
-@torch.no_grad()
 def main() -> None:
     print("| precision | one full-width layer | tiny golden model, two layers |\n|---|---:|---:|")
     for name, change in WAYS.items():
         cells = []
         for make in (full_width, tiny):
-            network, inputs = make()
-            wanted = network(inputs_embeds=inputs).last_hidden_state
-            change(network)
-            dtype = next(network.parameters()).dtype
             try:
-                cells.append(f"{error(network(inputs_embeds=inputs.to(dtype)).last_hidden_state, wanted):.2%}")
+                cells.append(f"{error(change, *make()):.2%}")
             except (RuntimeError, ImportError) as failure:
                 cells.append(f"not here ({type(failure).__name__})")
         print(f"| {name} | {cells[0]} | {cells[1]} |", flush=True)

@@ -1,6 +1,6 @@
 """The 7b preset at full width and depth, with random weights, on this machine's CPU: one real turn through every part.
 
-    python benchmarks/rehearsal_7b.py [--small] [--out docs/rehearsal_7b.md]
+    python -m benchmarks.rehearsal_7b [--small] [--out docs/rehearsal_7b.md]
 
 Nothing of the published weights is needed. The parts are made when the turn reaches them and freed afterwards; the language model is
 in 8 bits. A picture, a sound and a film go in; text, a picture, a film and a sound come out, at reduced size and with few steps.
@@ -319,7 +319,7 @@ def main() -> None:
     if options.out:
         title = f"# Rehearsal of the 7b preset{' (--small)' if options.small else ''}"
         how = (
-            f"`python benchmarks/rehearsal_7b.py` on {date.today()}: random weights, {options.steps} diffusion steps; {processor()}, "
+            f"`python -m benchmarks.rehearsal_7b` on {date.today()}: random weights, {options.steps} diffusion steps; {processor()}, "
             f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}; load average {load_before:.1f} at the "
             f"start and {os.getloadavg()[0]:.1f} at the end, this program included."
         )

@@ -1,6 +1,6 @@
 """How fast a person is answered: first token, picture, sound and film turns (medians), start-up and memory.
 
-    python benchmarks/turns.py [--preset nano] [--repeat 5] [--json FILE]
+    python -m benchmarks.turns [--preset nano] [--repeat 5] [--json FILE]
 
 Floors for nano on two cores: first token 1.5 s, picture and sound 6 s, film 20 s, 2.5 GB resident.
 """

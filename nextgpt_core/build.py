@@ -1,21 +1,21 @@
 """Preset -> NextGPT. The only place that reads the tables of parts, and where parts that contradict each other are refused."""
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 
 import psutil
 import torch
 
 from nextgpt_core.checkpoints import MANIFEST_FILE
-from nextgpt_core.config import OutputConfig, Preset, with_precision
+from nextgpt_core.config import OutputConfig, Preset, require_known, with_precision
 from nextgpt_core.decoders import DECODERS
 from nextgpt_core.decoders.base import Decoder
 from nextgpt_core.encoders import ENCODERS
 from nextgpt_core.encoders.base import Encoder
 from nextgpt_core.errors import CheckpointMissing, ConfigError, OutOfMemory
-from nextgpt_core.llm import PRECISIONS, LanguageModel, load_language_model
-from nextgpt_core.memory import CPU, GIB, Plan, language_model_part, plan
+from nextgpt_core.llm import LanguageModel, load_language_model
+from nextgpt_core.memory import GIB, Plan, language_model_part, plan
 from nextgpt_core.model import NextGPT
 from nextgpt_core.placement import free_bytes, place
 from nextgpt_core.projections import INPUT_KINDS, InputProjection, OutputProjection
@@ -24,23 +24,32 @@ from nextgpt_core.quantised import quantise_linears
 from nextgpt_core.token_order import confirm_token_order
 
 log = logging.getLogger(__name__)
-_SMALLER = {"float16": ("8bit", "4bit"), "bfloat16": ("8bit", "4bit"), "8bit": ("4bit",)}  # what a language model may be loaded in instead
 
 
-def build(preset: Preset, *, device: str = "cpu", decoders: Collection[str] | None = None) -> NextGPT:
+def build(
+    preset: Preset, *, device: str = "cpu", precision: str | None = None, decoders: Collection[str] | None = None
+) -> NextGPT:
     """A NextGPT that can take turns: everything loaded strictly, the adapter merged where the weights allow it.
 
-    `decoders` limits which modalities are made (None: all). One whose decoder is absent (`fetch --only`) is left out with a warning, and
-    a turn that asks for it says so; everything else that is missing raises CheckpointMissing. On a GPU the parts are placed by a plan for
-    its free memory, with a smaller language model where the preset's precision does not fit; OutOfMemory is raised before anything is
-    loaded where none does. On a CPU 16-bit parts become `on_cpu`'s.
+    `precision` is the language model's; None: the preset's own, or what the memory there is allows. On a GPU the parts are placed by a
+    plan for its free memory (memory.plan); OutOfMemory is raised before anything is loaded where nothing fits. `decoders` limits which
+    modalities are made (None: all). One whose decoder is absent (`fetch --only`) is left out with a warning, and a turn that asks for it
+    says so; everything else that is missing raises CheckpointMissing.
     """
     where = None
     if device == "cpu":
-        preset = on_cpu(preset, free=psutil.virtual_memory().available)
+        preset = on_cpu(preset, free=psutil.virtual_memory().available, precision=precision)
     else:
-        where = plan_for(preset, free_bytes(device) / GIB)
+        where = placement_for(preset, free_bytes(device) / GIB, precision)
         preset = with_precision(preset, where.precision)
+    try:
+        model = _load(preset, device, decoders)
+    except CheckpointMissing as error:
+        raise CheckpointMissing(f"{error} `python3 launch.py check {preset.handle}` says what is missing and what to do.") from error
+    return model if where is None else place(model, where, device)
+
+
+def _load(preset: Preset, device: str, decoders: Collection[str] | None) -> NextGPT:
     model = build_trainable(preset, device=device)
     model.load_trained(preset.folder)
     eight_bit_here = preset.llm.precision == "8bit" and device == "cpu"
@@ -58,15 +67,16 @@ def build(preset: Preset, *, device: str = "cpu", decoders: Collection[str] | No
                 model.decoders[modality] = build_decoder(preset, modality, output)
             except CheckpointMissing as error:
                 log.warning("no %s will be made: %s", modality, error)
-    model.eval()
-    return model if where is None else place(model, where, device)
+    return model.eval()
 
 
-def on_cpu(preset: Preset, *, free: float) -> Preset:
-    """The preset in precisions that a CPU is good at: decoders in float32, a 16-bit language model in float32 too where `free` bytes of
-    memory are enough for that, and in 8 bits elsewhere."""
+def on_cpu(preset: Preset, *, free: float, precision: str | None = None) -> Preset:
+    """The preset in precisions that a CPU is good at: decoders in float32, the language model in `precision`; where none is asked for, a
+    16-bit one in float32 too if `free` bytes of memory are enough for that, and in 8 bits elsewhere."""
     outputs = {modality: replace(output, precision="float32") for modality, output in preset.outputs.items()}
     preset = replace(preset, outputs=outputs)
+    if precision is not None:
+        return with_precision(preset, precision)
     if preset.llm.precision not in ("float16", "bfloat16"):
         return preset
     wide = 1.2 * language_model_part(preset, "float32").weights < free
@@ -74,25 +84,18 @@ def on_cpu(preset: Preset, *, free: float) -> Preset:
     return with_precision(preset, "float32" if wide else "8bit")
 
 
-def plan_for(preset: Preset, vram_gb: float) -> Plan:
-    """The plan of a preset for `vram_gb` GiB: in its own precision, or in the widest smaller one that leaves nothing to the CPU.
-
-    Raises OutOfMemory where nothing fits.
-    """
-    own = preset.llm.precision
-    plans = [plan(preset, vram_gb, precision) for precision in (own, *_SMALLER.get(own, ()))]
-    fitting = [one for one in plans if one.fits]
-    if not fitting:
-        raise OutOfMemory(plans[-1].refusal)
-    chosen = next((one for one in fitting if all(row.where != CPU for row in one.rows)), fitting[-1])
-    if chosen.precision != own:
-        log.warning("%s: a %s language model does not fit %.1f GiB, so it is loaded in %s", preset.name, own, vram_gb, chosen.precision)
-    return chosen
+def placement_for(preset: Preset, vram_gb: float, precision: str | None = None) -> Plan:
+    """The plan for `vram_gb` GiB of free memory. Raises OutOfMemory where nothing fits."""
+    found = plan(preset, vram_gb, precision)
+    if found.refusal is not None:
+        raise OutOfMemory(found.refusal)
+    if precision is None and found.precision != preset.llm.precision:
+        log.warning("%s: %s", preset.name, found.instead())
+    return found
 
 
 def build_trainable(preset: Preset, *, device: str = "cpu") -> NextGPT:
     """The part of the system that is trained, around the frozen language model: fresh projections, tokens and adapter."""
-    _require(preset.llm.precision, PRECISIONS, where=f"{preset.name}: llm.precision")
     llm = load_language_model(
         preset.file(preset.llm.path), added_tokens=preset.added_tokens, precision=preset.llm.precision, device=device
     )
@@ -104,7 +107,7 @@ def build_trainable(preset: Preset, *, device: str = "cpu") -> NextGPT:
 
 def assemble_around(preset: Preset, llm: LanguageModel) -> NextGPT:
     """The preset's projections around a language model that is already there."""
-    _require(preset.input_projection.kind, INPUT_KINDS, where=f"{preset.name}: input_projection.kind")
+    require_known(preset.input_projection.kind, INPUT_KINDS, where=f"{preset.name}: input_projection.kind")
     input_projection = InputProjection(
         kind=preset.input_projection.kind,
         encoder_width=preset.encoder.width,
@@ -119,7 +122,7 @@ def assemble_around(preset: Preset, llm: LanguageModel) -> NextGPT:
         )
         for modality, output in preset.outputs.items()
     }
-    model = NextGPT(
+    return NextGPT(
         name=preset.name,
         llm=llm,
         input_projection=input_projection.to(llm.device),
@@ -127,19 +130,18 @@ def assemble_around(preset: Preset, llm: LanguageModel) -> NextGPT:
         boundary_tokens=preset.boundary_tokens,
         signal_tokens={modality: preset.signal_tokens(modality) for modality in preset.outputs},
     )
-    return model
 
 
 def build_template(preset: Preset, model: NextGPT) -> Template:
     """The form of the preset's conversations, over the model's tokens."""
-    _require(preset.llm.template, TEMPLATES, where=f"{preset.name}: llm.template")
+    require_known(preset.llm.template, TEMPLATES, where=f"{preset.name}: llm.template")
     template = TEMPLATES[preset.llm.template]
     return template(model.llm.tokenizer, boundary=model.boundary, signals=model.signals, system=preset.llm.system)
 
 
 def build_encoder(preset: Preset) -> Encoder:
     """The frozen encoder, checked against what the preset says of it."""
-    _require(preset.encoder.kind, ENCODERS, where=f"{preset.name}: encoder.kind")
+    require_known(preset.encoder.kind, ENCODERS, where=f"{preset.name}: encoder.kind")
     encoder: Encoder = ENCODERS[preset.encoder.kind](preset.file(preset.encoder.path))
     _agree(preset, "encoder.width", preset.encoder.width, encoder.width)
     for modality, count in preset.encoder.tokens.items():
@@ -151,17 +153,12 @@ def build_encoder(preset: Preset) -> Encoder:
 
 def build_decoder(preset: Preset, modality: str, output: OutputConfig) -> Decoder:
     """One decoder, checked against the projection that feeds it."""
-    _require(output.decoder, DECODERS, where=f"{preset.name}: outputs.{modality}.decoder")
+    require_known(output.decoder, DECODERS, where=f"{preset.name}: outputs.{modality}.decoder")
     decoder: Decoder = DECODERS[output.decoder](preset.file(output.path), dtype=getattr(torch, output.precision))
     _agree(preset, f"outputs.{modality}.condition_shape", list(output.condition_shape), list(decoder.condition_shape))
     if decoder.modality != modality:
         raise ConfigError(f"{preset.name}: the decoder '{output.decoder}' makes {decoder.modality}, not {modality}.")
     return decoder
-
-
-def _require(name: str, known: Iterable[str], *, where: str) -> None:
-    if name not in known:
-        raise ConfigError(f"{where} is '{name}'; known are {', '.join(sorted(known))}.")
 
 
 def _agree(preset: Preset, what: str, said: object, found: object) -> None:

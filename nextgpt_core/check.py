@@ -2,12 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nextgpt_core.checkpoints import MANIFEST_FILE, sha256, verify_manifest
+from nextgpt_core.checkpoints import MANIFEST_FILE, refuse_damaged, sha256, verify_manifest
 from nextgpt_core.config import Preset, load_preset
+from nextgpt_core.errors import CheckpointMismatch
 from nextgpt_core.fetch import read_record, read_sources
 from nextgpt_core.model import TRAINED_FILES
 
@@ -39,14 +40,15 @@ class State:
 
 
 def check(preset: str | Preset) -> list[State]:
-    """The state of every part that a preset names. Files that were fetched or converted are compared with their hashes."""
+    """The state of every part that a preset names. Files that were fetched or converted are compared with their hashes, others with the
+    length that their header tells."""
     found = load_preset(preset) if isinstance(preset, str) else preset
     fetched = {source.name for source in read_sources(found)}
     states = []
     parts = {"encoder": (found.encoder.kind, found.encoder.path), "language model": ("language model", found.llm.path)}
     parts |= {f"{modality} decoder": (output.decoder, output.path) for modality, output in found.outputs.items()}
     for part, (kind, path) in parts.items():
-        advice = f"run `python3 launch.py fetch {found.name}`" if fetched else "the repository is incomplete; clone it again"
+        advice = f"run `python3 launch.py fetch {found.handle}`" if fetched else "the repository is incomplete; clone it again"
         states.append(_folder_state(f"{part} ({path})", found.file(path), advice, needed=_NEEDED.get(kind, ())))
     return states + _trained_states(found)
 
@@ -62,22 +64,32 @@ def _folder_state(part: str, folder: Path, advice: str, *, needed: tuple[tuple[s
             return State(part, "damaged", f"{name} has changed: remove it, then {advice}")
     if absent := [" or ".join(group) for group in needed if not any(any(folder.glob(form)) for form in group)]:
         return State(part, "missing", f"{', '.join(absent)}: {advice}")
+    return _whole_state(part, sorted(folder.rglob("*.safetensors")))
+
+
+def _whole_state(part: str, files: Iterable[Path]) -> State:
+    for file in files:
+        try:
+            refuse_damaged(file)
+        except CheckpointMismatch as error:
+            return State(part, "damaged", str(error))
     return State(part, "ready")
 
 
 def _trained_states(preset: Preset) -> list[State]:
-    advice = f"run `python3 launch.py fetch {preset.name}`, or `convert` on the published pytorch_model.pt"
+    advice = f"run `python3 launch.py fetch {preset.handle}`, or `convert` on the published pytorch_model.pt"
     if (preset.folder / MANIFEST_FILE).is_file():
         problems = verify_manifest(preset.folder)
         return [State("trained parts", "damaged", f"{' '.join(problems)} Convert again.") if problems else State("trained parts", "ready")]
-    missing = [name for name in TRAINED_FILES.values() if not (preset.folder / name).is_file()]
-    return [State("trained parts", "missing", f"{', '.join(missing)}: {advice}") if missing else State("trained parts", "ready")]
+    if missing := [name for name in TRAINED_FILES.values() if not (preset.folder / name).is_file()]:
+        return [State("trained parts", "missing", f"{', '.join(missing)}: {advice}")]
+    return [_whole_state("trained parts", [preset.folder / name for name in TRAINED_FILES.values()])]
 
 
 def main(arguments: Sequence[str]) -> int:
     """launch.py check PRESET"""
     parser = argparse.ArgumentParser(prog="launch.py check", description="What is there of a preset, what is missing, and what to do.")
-    parser.add_argument("preset", nargs="?", default="nano")
+    parser.add_argument("preset", nargs="?", default="nano", help="nano, 7b or a folder (default: %(default)s)")
     states = check(parser.parse_args(arguments).preset)
     for one in states:
         sys.stdout.write(f"{one.state:<8} {one.part}{': ' if one.advice else ''}{one.advice}\n")

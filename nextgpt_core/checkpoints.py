@@ -27,13 +27,13 @@ _LARGE = 1 << 15  # elements
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file. Raises CheckpointMissing or CheckpointMismatch with what to do."""
     if not path.is_file():
-        raise CheckpointMissing(f"{path} is not there; run `python3 launch.py check` to see what is missing.")
+        raise CheckpointMissing(f"{path} is not there.")
     try:
         with safe_open(path, framework="pt") as file:
             equal = json.loads((file.metadata() or {}).get(_EQUAL, "{}"))
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointMismatch(f"{path} is damaged ({error}); fetch or copy it again.") from error
+        raise _damaged(path, error) from error
     return tensors | {key: tensors[first] for key, first in equal.items() if first in tensors}
 
 
@@ -48,12 +48,28 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         # Only torch's zip format (1.6 and later) can be mapped; older files are read whole.
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        raise CheckpointMismatch(f"{path} holds more than weights (it could run code when opened) and was not loaded.") from error
+        raise CheckpointMismatch(
+            f"{path} is not a table of weights alone: it is another kind of file, or holds more, which could run code; it was not loaded."
+        ) from error
     except (RuntimeError, OSError, EOFError, ValueError) as error:
-        raise CheckpointMismatch(f"{path} is damaged ({error}); fetch or copy it again.") from error
+        raise _damaged(path, error) from error
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise CheckpointMismatch(f"{path} is not a plain table of weights; give a state dict.")
     return {key: value.detach() for key, value in found.items()}
+
+
+def refuse_damaged(path: Path) -> None:
+    """Raise CheckpointMismatch where a safetensors file is not whole: its header says how long it must be. Reads nothing else."""
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointMismatch:
+    reason = str(error).partition(". ")[0] or "it ends too early"  # libraries add advice that is not for whoever reads this
+    return CheckpointMismatch(f"{path} is damaged ({reason}); fetch or copy it again.")
 
 
 def load_strict(module: nn.Module, path: Path, *, ignore: Iterable[str] = ()) -> None:

@@ -14,6 +14,8 @@ from nextgpt_core.modalities import MODALITIES
 
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 PRESET_FILE = "preset.json"
+DTYPES = ("float32", "float16", "bfloat16")
+PRECISIONS = (*DTYPES, "8bit", "4bit")  # of a language model; the last two by quantisation
 Config = TypeVar("Config")
 
 
@@ -43,7 +45,7 @@ class LanguageModelConfig:
     path: str
     width: int
     vocabulary: int  # rows of the base tables, before tokens are added
-    precision: str = "float32"  # one of llm.PRECISIONS
+    precision: str = "float32"  # one of PRECISIONS
     context: int = 2048  # positions used at most: prompt and answer together
     template: str  # a key of prompt.TEMPLATES
     system: str = ""  # what the conversation starts with, where the template has a place for it
@@ -69,7 +71,7 @@ class OutputConfig:
     condition_shape: tuple[int, int]  # [L, D] of the decoder
     decoder: str  # a key of decoders.DECODERS
     path: str
-    precision: str = "float32"
+    precision: str = "float32"  # one of DTYPES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +103,14 @@ class Preset:
             for name in names:
                 if name not in MODALITIES:
                     raise ConfigError(f"{self.name}: {where} names '{name}'{_nearest(name, MODALITIES)}.")
+        require_known(self.llm.precision, PRECISIONS, where=f"{self.name}: llm.precision")
         tokens = self.added_tokens
         if repeated := sorted({token for token in tokens if tokens.count(token) > 1}):
             raise ConfigError(f"{self.name}: the token {repeated[0]} is added twice; give every token its own name.")
         if self.input_projection.spread != 1 and (self.input_projection.kind != "tokenwise" or self.input_projection.spread < 1):
             raise ConfigError(f"{self.name}: input_projection.spread must be 1, or more with the kind 'tokenwise'.")
         for name, output in self.outputs.items():
+            require_known(output.precision, DTYPES, where=f"{self.name}: outputs.{name}.precision")
             if min(output.signals, output.width, output.layers, *output.condition_shape) < 1:
                 raise ConfigError(f"{self.name}: outputs.{name} must have at least one signal token, layer and condition vector.")
 
@@ -118,6 +122,11 @@ class Preset:
     def added_tokens(self) -> tuple[str, ...]:
         """All tokens that follow the base vocabulary, in the order of their ids."""
         return self.boundary_tokens + tuple(token for modality in self.outputs for token in self.signal_tokens(modality))
+
+    @property
+    def handle(self) -> str:
+        """What to type for it on the command line."""
+        return self.folder.name if self.folder.parent == CHECKPOINTS else str(self.folder)
 
     def file(self, path: str) -> Path:
         """A path of this preset, made absolute."""
@@ -142,8 +151,14 @@ def load_preset(preset: str | Path, *, checkpoints: Path = CHECKPOINTS) -> Prese
 
 
 def with_precision(preset: Preset, precision: str) -> Preset:
-    """The same preset with another precision of the language model."""
+    """The same preset with another precision of the language model. Raises ConfigError where there is no such precision."""
     return replace(preset, llm=replace(preset.llm, precision=precision))
+
+
+def require_known(name: str, known: typing.Iterable[str], *, where: str) -> None:
+    """Raises ConfigError for a name that is none of those there are."""
+    if name not in known:
+        raise ConfigError(f"{where} is '{name}'; known are {', '.join(sorted(known))}.")
 
 
 def _read(kind: type[Config], data: Any, *, where: str) -> Config:

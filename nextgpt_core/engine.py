@@ -57,16 +57,17 @@ class Engine:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, preset: str | Path | Preset = "nano", *, device: str | None = None) -> "Engine":
+    def load(cls, preset: str | Path | Preset = "nano", *, device: str | None = None, precision: str | None = None) -> "Engine":
         """An engine with everything that a preset names, on the GPU where there is one (each part where the memory plan puts it).
 
-        Raises ConfigError, CheckpointError, or OutOfMemory where the plan says that the GPU is too small.
+        `precision` is the language model's; None: the preset's own, or what fits. Raises ConfigError, CheckpointError, or OutOfMemory
+        where the plan says that the GPU is too small.
         """
         from nextgpt_core.build import build, build_template  # imports every kind of part there is
 
         found = preset if isinstance(preset, Preset) else load_preset(preset)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model = build(found, device=device)
+        model = build(found, device=device, precision=precision)
         return cls(model, build_template(found, model), context=found.llm.context)
 
     def turn(

@@ -64,7 +64,9 @@ class Order:
         size = sum(file.size for file in self.files)
         left = sum(file.size for file in self.missing)
         state = "present" if not self.missing else f"{left / 1e9:.2f} GB to fetch"
-        return f"{self.source.name:<24} {size / 1e9:>7.2f} GB  {state:<18} {self.source.repo}@{self.commit[:8]}  {self.source.licence}"
+        note = f" ({self.source.note})" if self.source.note else ""
+        where = f"{self.source.repo}@{self.commit[:8]}"
+        return f"{self.source.name:<24} {size / 1e9:>7.2f} GB  {state:<18} {where}  {self.source.licence}{note}"
 
 
 def fetch(preset: str | Preset, *, only: Collection[str] = (), endpoint: str | None = None, say: Any = lambda line: None) -> list[Order]:
@@ -81,7 +83,10 @@ def fetch(preset: str | Preset, *, only: Collection[str] = (), endpoint: str | N
     orders = [_order(found.folder, source, endpoint) for source in sources]
     for order in orders:
         say(order.line())
-    _refuse_full_disk(found.folder, sum(file.size for order in orders for file in order.missing))
+    needed = sum(file.size for order in orders for file in order.missing)
+    if needed:
+        say(f"{needed / 1e9:.2f} GB will be written to {found.folder}; what is interrupted goes on when this is run again.")
+    _refuse_full_disk(found.folder, needed)
     for order in orders:
         _get(found.folder / order.source.name, order, endpoint)
     for order in orders:
@@ -205,9 +210,13 @@ def _refuse_full_disk(folder: Path, needed: int) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """launch.py fetch PRESET [--only SOURCE …]"""
-    parser = argparse.ArgumentParser(prog="launch.py fetch", description="Fetch the published weights of a preset.")
-    parser.add_argument("preset", nargs="?", default="7b")
-    parser.add_argument("--only", nargs="+", default=[], metavar="SOURCE", help="of sources.json")
+    parser = argparse.ArgumentParser(
+        prog="launch.py fetch",
+        description="Fetch the published weights of a preset. Sizes and licences are shown first; what is there is verified and skipped.",
+    )
+    parser.add_argument("preset", nargs="?", default="7b", help="7b or a folder (default: %(default)s)")
+    names = ", ".join(source.name for source in read_sources(load_preset("7b")))
+    parser.add_argument("--only", nargs="+", default=[], metavar="SOURCE", help=f"some of its sources.json (of 7b: {names})")
     parser.add_argument("--endpoint", help="a mirror (default: HF_ENDPOINT, or the hub itself)")
     options = parser.parse_args(arguments)
     orders = fetch(

@@ -18,12 +18,12 @@ from transformers import BitsAndBytesConfig, DynamicCache, LlamaConfig, LlamaFor
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from nextgpt_core.checkpoints import refuse_mismatch
+from nextgpt_core.config import DTYPES
 from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError
 from nextgpt_core.packed import read_packed
 from nextgpt_core.tokenizer import Tokenizer, load_tokenizer
 
 PACKED_FILES = ("embedding.safetensors", "layers.safetensors")
-PRECISIONS = ("float32", "float16", "bfloat16", "8bit", "4bit")
 
 
 class LanguageModel(nn.Module):
@@ -142,16 +142,22 @@ class LanguageModel(nn.Module):
 
 
 def load_language_model(folder: Path, *, added_tokens: Sequence[str], precision: str = "float32", device: str = "cpu") -> LanguageModel:
-    """The frozen model of a folder: packed files (nano) or what `save_pretrained` writes (7b). No adapter, untrained added rows."""
+    """The frozen model of a folder: packed files (nano) or what `save_pretrained` writes (7b). No adapter, untrained added rows.
+
+    In 8 bits on a CPU it is loaded wide: `build` rounds it once the adapter is merged. Raises CheckpointError or ConfigError.
+    """
     tokenizer = load_tokenizer(folder)
     if (folder / PACKED_FILES[0]).is_file():
-        network, output_table = _load_packed(folder, dtype=getattr(torch, precision), device=device), None
+        network, output_table = _load_packed(folder, precision=precision, device=device), None
     else:
         network, output_table = _load_pretrained(folder, precision=precision, device=device)
     return LanguageModel(network.eval(), tokenizer=tokenizer, added_tokens=added_tokens, output_table=output_table)
 
 
-def _load_packed(folder: Path, *, dtype: torch.dtype, device: str) -> LlamaModel:
+def _load_packed(folder: Path, *, precision: str, device: str) -> LlamaModel:
+    if precision not in DTYPES and (precision, device) != ("8bit", "cpu"):
+        raise ConfigError(f"{folder} is packed: it runs in {', '.join(DTYPES)}, and on a CPU in 8bit, not in {precision}.")
+    dtype = getattr(torch, precision) if precision in DTYPES else torch.float32
     config = LlamaConfig(**json.loads((folder / "config.json").read_text()))
     with torch.device("meta"):  # nothing is drawn at random only to be overwritten
         network = LlamaModel(config)
@@ -163,15 +169,15 @@ def _load_packed(folder: Path, *, dtype: torch.dtype, device: str) -> LlamaModel
 
 def _load_pretrained(folder: Path, *, precision: str, device: str) -> tuple[LlamaModel, Tensor]:
     if not (folder / "config.json").is_file():
-        raise CheckpointMissing(f"{folder} holds no language model; run `python3 launch.py fetch` for this preset.")
+        raise CheckpointMissing(f"{folder} holds no language model.")
     quantization = None
     if (precision == "4bit" or (precision == "8bit" and device != "cpu")) and importlib.util.find_spec("bitsandbytes") is None:
         raise ConfigError(f"A {precision} language model needs the package bitsandbytes: pip install -r requirements-7b.txt")
-    if precision == "8bit" and device != "cpu":  # on the CPU `build` quantises after the adapter is merged
+    if precision == "8bit" and device != "cpu":
         quantization = BitsAndBytesConfig(load_in_8bit=True)
     elif precision == "4bit":
         quantization = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float16)
-    dtype = torch.float16 if precision in ("8bit", "4bit") else getattr(torch, precision)
+    dtype = getattr(torch, precision) if precision in DTYPES else torch.float16
     model, info = LlamaForCausalLM.from_pretrained(
         folder, dtype=dtype, quantization_config=quantization, device_map=device, local_files_only=True, output_loading_info=True
     )
@@ -183,7 +189,7 @@ def _load_pretrained(folder: Path, *, precision: str, device: str) -> tuple[Llam
 def _new_rows(table: Tensor, count: int, *, seed: int) -> Tensor:
     """Rows for new tokens [count, d]: the table's mean plus a little noise of the table's own spread, so that they start apart."""
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(count, table.shape[1], generator=generator).to(table)
+    noise = torch.randn(count, table.shape[1], generator=generator).to(table.device, table.dtype)  # not .to(table): ZeroGPU misses that
     return table.mean(0) + 0.5 * table.std(0) * noise
 
 

@@ -5,15 +5,17 @@ that are asked for. Parts run one after another, so what is not in use may wait 
 """
 
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 from safetensors import safe_open
 
 from nextgpt_core.checkpoints import read_pickle
-from nextgpt_core.config import Preset, load_preset
+from nextgpt_core.config import Preset, load_preset, with_precision
 from nextgpt_core.errors import ConfigError
 from nextgpt_core.published import LANGUAGE_MODELS, PARAMETERS
 
@@ -22,6 +24,7 @@ RESERVE = 0.7 * GIB  # the CUDA context and its libraries
 SLACK = 1.25  # for workspaces and fragmentation, on everything that is computed
 # Bytes of one parameter. NF4 keeps a float32 scale for each 64 weights.
 BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "8bit": 1.0, "4bit": 0.5 + 4 / 64}
+_SMALLER = {"float16": ("8bit", "4bit"), "bfloat16": ("8bit", "4bit"), "8bit": ("4bit",)}  # what a language model may be loaded in instead
 _NOT_RESIDENT = ("text_encoder", "tokenizer", "scheduler", "feature_extractor")
 GPU, OFFLOADED, CPU = "GPU", "offloaded", "CPU"
 _USE = {"llm": 1.0, "encoder": 0.5, "image": 0.4, "audio": 0.3, "video": 0.2}  # how often a part that waits elsewhere is fetched, per turn
@@ -40,9 +43,9 @@ _STATES = 11  # numbers per position and width that the language model works wit
 class Sizes:
     """The largest media that the plan allows for."""
 
-    picture: int = 512  # pixels along a side
+    image: tuple[int, int] = (512, 512)  # height, width
+    video: tuple[int, int] = (320, 576)
     frames: int = 24
-    film: tuple[int, int] = (320, 576)
     seconds: float = 9.0
 
 
@@ -76,6 +79,7 @@ class Plan:
     peak: int  # bytes of GPU memory at the worst moment, reserve included
     busiest: str  # the part that runs at that moment
     refusal: str | None  # why it does not fit, and what to do
+    instead_of: str | None = None  # the preset's precision, where a smaller one was chosen
 
     @property
     def fits(self) -> bool:
@@ -83,6 +87,10 @@ class Plan:
 
     def where(self, name: str) -> str:
         return next(row.where for row in self.rows if row.part.name == name)
+
+    def instead(self) -> str:
+        """Why the language model is not in the preset's own precision."""
+        return f"a {self.instead_of} language model does not fit {self.vram / GIB:.1f} GiB, so it is loaded in {self.precision}"
 
     def table(self) -> str:
         """For the terminal: a row per part, and the verdict."""
@@ -101,6 +109,10 @@ class Plan:
                 f"Fits: at most {self.peak / GIB:.1f} of {self.vram / GIB:.0f} GiB are used, while {self.busiest} is at work "
                 f"({self.precision} language model)."
             )
+            if self.instead_of is not None:
+                lines.append(f"Here {self.instead()}.")
+            if slow := [row.part.name for row in self.rows if row.where == CPU]:
+                lines.append(f"On the CPU, many times slower: {', '.join(slow)}. Smaller media may fit: --pixels, --frames, --seconds.")
         return "\n".join(lines)
 
     def picture(self, path: Path) -> None:
@@ -111,14 +123,38 @@ class Plan:
 def plan(preset: str | Preset, vram_gb: float, precision: str | None = None, *, sizes: Sizes | None = None) -> Plan:
     """Place a preset's parts in `vram_gb` GiB of GPU memory, keeping as many resident as possible.
 
-    Never raises for lack of memory: `Plan.refusal` says what to do. Raises ConfigError where a part's size cannot be known.
+    `precision` is the language model's; None: the preset's own, or the widest smaller one that leaves nothing to the CPU. `sizes`: None
+    for the decoders' own. Never raises for lack of memory: `Plan.refusal` says what to do. Raises ConfigError where a part's size cannot
+    be known.
     """
     found = load_preset(preset) if isinstance(preset, str) else preset
-    precision = precision or found.llm.precision
-    if precision not in BYTES:
-        raise ConfigError(f"There is no precision called {precision!r}; choose one of {', '.join(BYTES)}.")
-    parts = parts_of(found, precision=precision, sizes=sizes or Sizes())
-    vram = int(vram_gb * GIB)
+    if not 0 < vram_gb < math.inf:
+        raise ConfigError(f"A GPU's memory is a number of GiB above 0, not {vram_gb}.")
+    sizes, vram = sizes or sizes_of(found), int(vram_gb * GIB)
+    if precision is not None:
+        return _place(with_precision(found, precision), vram, sizes)
+    own = found.llm.precision
+    plans = [_place(with_precision(found, one), vram, sizes) for one in (own, *_SMALLER.get(own, ()))]
+    fitting = [one for one in plans if one.fits]
+    chosen = next((one for one in fitting if all(row.where != CPU for row in one.rows)), (fitting or plans)[-1])
+    return replace(chosen, instead_of=None if chosen.precision == own else own)
+
+
+def sizes_of(preset: Preset) -> Sizes:
+    """The sizes of the media that a preset's decoders make: what their decoder.json say, the published ones elsewhere."""
+    found: dict[str, Any] = {}
+    for modality, output in preset.outputs.items():
+        path = preset.file(output.path) / "decoder.json"
+        said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if "pixels" in said:
+            found[modality] = (said["pixels"],) * 2 if isinstance(said["pixels"], int) else tuple(said["pixels"])
+        found |= {name: said[name] for name in ("frames", "seconds") if name in said}
+    return replace(Sizes(), **found)
+
+
+def _place(preset: Preset, vram: int, sizes: Sizes) -> Plan:
+    precision = preset.llm.precision
+    parts = parts_of(preset, precision=precision, sizes=sizes)
     weights = {part.name: part.weights for part in parts}
     # Quantised to 8 bits the language model cannot be moved again once it is on the GPU.
     movable = [name for name in weights if name in _USE and not (name == "llm" and precision == "8bit")]
@@ -130,10 +166,10 @@ def plan(preset: str | Preset, vram_gb: float, precision: str | None = None, *, 
             places = {name: CPU if name in on_cpu else OFFLOADED if name in away else GPU for name in weights}
             peak, busiest = _peak(parts, places)
             if peak <= vram:
-                return _plan(found, vram, precision, parts, places, peak, busiest, None)
+                return _plan(preset, vram, parts, places, peak, busiest, None)
         # A decoder or encoder that does not even fit alone may run on the CPU, slowly; the language model may not.
         if busiest == "llm" or busiest not in movable:
-            return _plan(found, vram, precision, parts, places, peak, busiest, _refusal(found, precision, vram, peak))
+            return _plan(preset, vram, parts, places, peak, busiest, _refusal(preset, vram, peak))
         on_cpu.append(busiest)
         movable.remove(busiest)
 
@@ -144,10 +180,9 @@ def parts_of(preset: Preset, *, precision: str, sizes: Sizes) -> list[Part]:
     found = [language_model_part(preset, precision), _projections(preset)]
     encoder = _count(preset, preset.encoder.path)
     found.append(_part("encoder", encoder, media, _ENCODER))
-    height, width = sizes.film
     at_work = {
-        "image": sizes.picture**2 * max(_UNET_IMAGE, _VAE_IMAGE),
-        "video": height * width * max(sizes.frames * _UNET_VIDEO, _VAE_VIDEO),
+        "image": math.prod(sizes.image) * max(_UNET_IMAGE, _VAE_IMAGE),
+        "video": math.prod(sizes.video) * max(sizes.frames * _UNET_VIDEO, _VAE_VIDEO),
         "audio": sizes.seconds * _AUDIO,
     }
     for modality, output in preset.outputs.items():
@@ -192,13 +227,8 @@ def language_model_part(preset: Preset, precision: str) -> Part:
 def _projections(preset: Preset) -> Part:
     from nextgpt_core.convert import published_shapes  # the layout of the trained parts, however they are stored
 
-    count = 0
-    for name, shape in published_shapes(preset, layers=0).items():
-        if name not in ("embed_tokens.weight", "lm_head.weight"):
-            size = 1
-            for side in shape:
-                size *= side
-            count += size
+    tables = ("embed_tokens.weight", "lm_head.weight")
+    count = sum(math.prod(shape) for name, shape in published_shapes(preset, layers=0).items() if name not in tables)
     return _part("projections", count, BYTES["float32"], 16 * 2**20)
 
 
@@ -226,14 +256,8 @@ def _weight_files(folder: Path) -> list[Path]:
 def _numbers(file: Path) -> int:
     if file.suffix != ".safetensors":
         return sum(value.numel() for value in read_pickle(file).values())
-    count = 0
     with safe_open(file, framework="pt") as tensors:
-        for key in tensors.keys():  # noqa: SIM118  (not a dict)
-            size = 1
-            for side in tensors.get_slice(key).get_shape():
-                size *= side
-            count += size
-    return count
+        return sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118  (not a dict)
 
 
 def _peak(parts: list[Part], places: dict[str, str]) -> tuple[int, str]:
@@ -248,18 +272,19 @@ def _peak(parts: list[Part], places: dict[str, str]) -> tuple[int, str]:
 
 
 def _plan(
-    preset: Preset, vram: int, precision: str, parts: list[Part], places: dict[str, str], peak: int, busiest: str, refusal: str | None
+    preset: Preset, vram: int, parts: list[Part], places: dict[str, str], peak: int, busiest: str, refusal: str | None
 ) -> Plan:
     rows = tuple(Row(part, places[part.name]) for part in parts)
-    return Plan(preset=preset.name, vram=vram, precision=precision, rows=rows, peak=peak, busiest=busiest, refusal=refusal)
+    return Plan(preset=preset.name, vram=vram, precision=preset.llm.precision, rows=rows, peak=peak, busiest=busiest, refusal=refusal)
 
 
-def _refusal(preset: Preset, precision: str, vram: int, peak: int) -> str:
+def _refusal(preset: Preset, vram: int, peak: int) -> str:
+    precision = preset.llm.precision
     smaller = [name for name in ("8bit", "4bit") if BYTES[name] < BYTES[precision]]
     advice = f"try --precision {smaller[-1]}" if smaller else "it needs a larger GPU, or the CPU"
     return (
         f"Does not fit: {preset.name} with a {precision} language model needs {peak / GIB:.1f} GiB even with everything else moved away, "
-        f"and there are {vram / GIB:.0f}; {advice}."
+        f"and there are {vram / GIB:.1f}; {advice}."
     )
 
 

@@ -39,10 +39,15 @@ def place(model: NextGPT, plan: Plan, device: torch.device | str = "cuda") -> Ne
         encoder.model.half()
         stays = plan.where("encoder") == GPU
         if stays:
-            encoder.model.to(device)
+            encoder.to(device)
         model.encoder = PlacedEncoder(encoder, device=device, stays=stays, room=movable.away)
     for modality, decoder in model.decoders.items():
-        if isinstance(decoder, LatentDecoder) and plan.where(modality) != CPU:
+        if not isinstance(decoder, LatentDecoder):
+            continue
+        if plan.where(modality) == CPU:  # which is slow in the 16 bits that it was loaded in
+            for part in decoder.parts().values():
+                part.float()
+        else:
             stays = plan.where(modality) == GPU
             if stays:
                 decoder.to(device)
@@ -55,15 +60,42 @@ def free_bytes(device: torch.device | str = "cuda") -> int:
     return torch.cuda.mem_get_info(device)[0]
 
 
-class PlacedDecoder:
-    """A Decoder that is on the GPU while it works, and afterwards where it belongs."""
+class _Placed:
+    """A part that is on the GPU while it works, and afterwards where it belongs."""
 
-    def __init__(self, decoder: LatentDecoder, *, device: torch.device, stays: bool, room: Callable[..., Any]) -> None:
+    def __init__(self, part: Any, *, device: torch.device, stays: bool, room: Callable[..., Any]) -> None:
         """`room(everything=…)` is a context in which other parts are off the GPU: those that the plan moves, or all of them."""
-        self._decoder = decoder
+        self.part = part
         self._device = device
         self._stays = stays
         self._room = room
+
+    def _at_work(self, work: Callable[[bool], Any]) -> Any:
+        """`work(False)` with the part on the GPU. Out of memory, `work(True)` with everything else moved away."""
+        try:
+            return self._visit(work, everything=False)
+        except (OutOfMemory, torch.OutOfMemoryError, MemoryError) as error:
+            log.warning("%s; trying once more with everything else moved away", error)
+        return self._visit(work, everything=True)
+
+    def _visit(self, work: Callable[[bool], Any], *, everything: bool) -> Any:
+        with self._room(everything=everything, keep=self.part):
+            try:
+                self.part.to(self._device)
+                return work(everything)
+            finally:
+                if not self._stays:
+                    self.part.to("cpu")
+                empty_cache()
+
+
+class PlacedDecoder(_Placed):
+    """A Decoder that visits the GPU, or stays there."""
+
+    part: LatentDecoder
+
+    def __init__(self, decoder: LatentDecoder, **placement: Any) -> None:
+        super().__init__(decoder, **placement)
         self.modality = decoder.modality
         self.condition_shape = decoder.condition_shape
         self.defaults = decoder.defaults
@@ -71,71 +103,42 @@ class PlacedDecoder:
     def generate(
         self, condition: Tensor, *, settings: DecoderSettings, generator: torch.Generator, on_step: StepCallback | None = None
     ) -> Any:
-        """As the decoder's own. Out of memory, it is tried once more with everything else moved away, from the same noise."""
-        state = generator.get_state()
-        try:
-            return self._run(condition, settings, generator, on_step, everything=False)
-        except OutOfMemory as error:
-            log.warning("%s; trying once more with everything else moved away", error)
-        generator.set_state(state)
-        return self._run(condition, settings, generator, on_step, everything=True)
+        """As the decoder's own; a second try begins with the same noise and decodes in tiles."""
+        noise = generator.get_state()
+
+        def work(again: bool) -> Any:
+            if again:
+                generator.set_state(noise)
+                self.part.spare_memory()
+            return self.part.generate(condition, settings=settings, generator=generator, on_step=on_step)
+
+        with generation_errors(self.part.noun):  # moving it can fail too
+            return self._at_work(work)
 
     def preview(self, latents: Tensor) -> np.ndarray:
-        return self._decoder.preview(latents)
-
-    def _run(
-        self, condition: Tensor, settings: DecoderSettings, generator: torch.Generator, on_step: StepCallback | None, *, everything: bool
-    ) -> Any:
-        decoder = self._decoder
-        with self._room(everything=everything, keep=decoder):
-            try:
-                with generation_errors(decoder.noun):
-                    decoder.to(self._device)
-                if everything:
-                    decoder.spare_memory()
-                return decoder.generate(condition, settings=settings, generator=generator, on_step=on_step)
-            finally:
-                if not self._stays:
-                    decoder.to("cpu")
-                empty_cache()
+        return self.part.preview(latents)
 
 
-class PlacedEncoder:
-    """An Encoder that is on the GPU while it works, and afterwards where it belongs."""
+class PlacedEncoder(_Placed):
+    """An Encoder that visits the GPU, or stays there."""
 
-    def __init__(self, encoder: ImageBindEncoder, *, device: torch.device, stays: bool, room: Callable[..., Any]) -> None:
-        """`room` as for PlacedDecoder."""
-        self._encoder = encoder
-        self._device = device
-        self._stays = stays
-        self._room = room
+    part: ImageBindEncoder
+
+    def __init__(self, encoder: ImageBindEncoder, **placement: Any) -> None:
+        super().__init__(encoder, **placement)
         self.width: int = encoder.width
         self.modalities: tuple[str, ...] = encoder.modalities
 
     def tokens(self, modality: str) -> int:
-        return self._encoder.tokens(modality)
+        return self.part.tokens(modality)
 
     def encode(self, modality: str, content: Any) -> Tensor:
-        """As the encoder's own. Out of memory, it is tried once more with everything else moved away; raises OutOfMemory after that."""
+        """As the encoder's own; raises OutOfMemory where the second try fails too."""
         try:
-            return self._run(modality, content, everything=False)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            log.warning("the encoder ran out of memory (%s); trying once more with everything else moved away", error)
-        try:
-            return self._run(modality, content, everything=True)
+            return self._at_work(lambda again: self.part.encode(modality, content))
         except (torch.OutOfMemoryError, MemoryError) as error:
             noun = MODALITIES[modality].noun
             raise OutOfMemory(f"There was not enough memory to look at the {noun}; send a smaller one, or close other programs.") from error
-
-    def _run(self, modality: str, content: Any, *, everything: bool) -> Tensor:
-        with self._room(everything=everything, keep=self._encoder):
-            try:
-                self._encoder.model.to(self._device)
-                return self._encoder.encode(modality, content)
-            finally:
-                if not self._stays:
-                    self._encoder.model.to("cpu")
-                empty_cache()
 
 
 class _Movable:
@@ -154,13 +157,9 @@ class _Movable:
             if plan.where("llm") == OFFLOADED or (everything and plan.precision != "8bit"):
                 self._aside(self._model.llm, back)
             if everything:
-                for modality, placed in self._model.decoders.items():
-                    decoder = getattr(placed, "_decoder", placed)
-                    if decoder is not keep and plan.where(modality) == GPU:
-                        self._aside(decoder, back)
-                encoder = getattr(self._model.encoder, "_encoder", None)
-                if encoder is not None and encoder is not keep and plan.where("encoder") == GPU:
-                    self._aside(encoder.model, back)
+                for name, placed in {**self._model.decoders, "encoder": self._model.encoder}.items():
+                    if isinstance(placed, _Placed) and placed.part is not keep and plan.where(name) == GPU:
+                        self._aside(placed.part, back)
             empty_cache()
             yield
 

@@ -36,7 +36,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         return ByteLevelTokenizer(folder / BYTE_LEVEL_FILE)
     if (folder / SENTENCEPIECE_FILE).is_file():
         return SentencePieceTokenizer(folder / SENTENCEPIECE_FILE)
-    raise CheckpointMissing(f"{folder} holds neither {BYTE_LEVEL_FILE} nor {SENTENCEPIECE_FILE}; fetch the language model again.")
+    raise CheckpointMissing(f"{folder} holds neither {BYTE_LEVEL_FILE} nor {SENTENCEPIECE_FILE}.")
 
 
 class ByteLevelTokenizer:

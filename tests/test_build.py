@@ -15,6 +15,7 @@ from nextgpt_core.config import load_preset
 from nextgpt_core.engine import Engine
 from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError
 from nextgpt_core.messages import MediaReady, Message, TurnSettings
+from nextgpt_core.quantised import Int8Linear
 from tests.decoders import tiny as networks
 from tests.tiny import CONTROL, MeanEncoder
 
@@ -84,6 +85,28 @@ def test_a_preset_folder_takes_a_turn(folder, tmp_path):
     assert [event.media.modality for event in events if isinstance(event, MediaReady)] == ["image"]
 
 
+@pytest.mark.parametrize("precision", ["float16", "bfloat16", "8bit"])
+def test_another_precision_on_request(folder, tmp_path, precision):
+    engine = Engine.load(folder, device="cpu", precision=precision)
+    assert any(isinstance(layer, Int8Linear) for layer in engine.model.llm.modules()) == (precision == "8bit")
+    assert engine.model.llm.dtype == (torch.float32 if precision == "8bit" else getattr(torch, precision))
+    assert next(engine.model.decoders["image"].unet.parameters()).dtype == torch.float32
+    settings = TurnSettings(seed=1, max_new_tokens=4, answer_with=frozenset({"image"}))
+    events = list(engine.turn([Message("user", ("hi",))], settings, out_dir=tmp_path / "out"))
+    assert [event.media.modality for event in events if isinstance(event, MediaReady)] == ["image"]
+
+
+def test_a_precision_that_there_is_not(folder):
+    with pytest.raises(ConfigError, match=r"llm\.precision is 'int3'"):
+        Engine.load(folder, precision="int3")
+
+
+def test_what_is_missing_says_which_preset_to_check(folder):
+    (folder / "lora.safetensors").unlink()
+    with pytest.raises(CheckpointMissing, match=rf"lora\.safetensors is not there\. `python3 launch\.py check {folder}` says"):
+        build(load_preset(folder))
+
+
 def test_saved_is_loaded(folder):
     first, second = build(load_preset(folder)), build(load_preset(folder))
     states, embeddings = torch.randn(2, 1, 2, 16)
@@ -115,6 +138,7 @@ def test_no_trained_part_may_be_missing_or_partial(folder, name):
         (("llm", "width"), 32, "llm.width is 32, but the part in its folder has 16"),
         (("llm", "vocabulary"), 100, "llm.vocabulary is 100"),
         (("llm", "precision"), "int3", "llm.precision is 'int3'; known are"),
+        (("outputs", "image", "precision"), "flot16", "outputs.image.precision is 'flot16'; known are bfloat16"),
         (("input_projection", "kind"), "magic", "known are grouping, linear"),
         (("encoder", "kind"), "magic", "encoder.kind is 'magic'"),
         (("encoder", "width"), 7, None),
@@ -124,13 +148,9 @@ def test_no_trained_part_may_be_missing_or_partial(folder, name):
     ],
 )
 def test_contradictions_are_refused(folder, path, value, message):
-    preset = change(folder, *path, value=value)
-    if message is None:  # then the trained projections do not fit either
-        with pytest.raises(CheckpointMismatch, match="expected"):
-            build(preset)
-        return
-    with pytest.raises(ConfigError, match=message):
-        build(preset)
+    error, text = (ConfigError, message) if message else (CheckpointMismatch, "expected")  # None: the trained projections do not fit either
+    with pytest.raises(error, match=text):
+        build(change(folder, *path, value=value))
 
 
 def test_unknown_template(folder):

@@ -180,7 +180,11 @@ def test_code_in_a_pickle_is_refused_and_not_run(tmp_path, preset, capsys):
 def test_other_files_are_refused(tmp_path, preset):
     whole = write(tmp_path / "a.pt", published(preset))
     (tmp_path / "b.pt").write_bytes(whole.read_bytes()[:5000])
-    refused(preset, tmp_path / "b.pt", "damaged|more than weights")
+    refused(preset, tmp_path / "b.pt", r"b\.pt is damaged \([^.]{10,}\); fetch or copy it again")
+    (tmp_path / "d.pt").write_bytes(b"")
+    refused(preset, tmp_path / "d.pt", "it ends too early")
+    (tmp_path / "e.pt").write_text("<html>not found</html>")
+    refused(preset, tmp_path / "e.pt", "another kind of file")
     torch.save([torch.zeros(1)], tmp_path / "c.pt")
     refused(preset, tmp_path / "c.pt", "plain table")
     with pytest.raises(CheckpointMissing):

@@ -2,14 +2,18 @@
 
 import dataclasses
 import json
+import os
 import shutil
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from nextgpt_core.check import check
 from nextgpt_core.config import Preset, load_preset
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError
 from nextgpt_core.fetch import fetch, read_record, read_sources
+from nextgpt_core.model import TRAINED_FILES
 from tests.hub import Hub
 
 LARGE = bytes(range(256)) * 8192  # 2 MiB
@@ -44,6 +48,7 @@ def test_fetches_what_is_named_and_nothing_else(hub, preset):
     assert not (folder / "unwanted.ckpt").exists()
     assert read_record(folder)["commit"] == hub.commit
     assert "someone/parts@01234567" in lines[0] and "free" in lines[0] and "to fetch" in lines[0]
+    assert f"GB will be written to {preset.folder}" in lines[1]
 
 
 def test_what_is_there_and_whole_is_skipped(hub, preset):
@@ -110,13 +115,27 @@ def test_refusals_are_sentences(hub, tmp_path, monkeypatch):
 def test_check_says_what_is_missing_damaged_and_ready(hub, preset):
     states = {one.part.split(" (")[0]: one for one in check(preset)}
     assert {one.state for one in states.values()} == {"missing"}
-    assert "launch.py fetch 7b" in states["encoder"].advice
+    assert f"launch.py fetch {preset.folder}" in states["encoder"].advice
+    assert "launch.py fetch 7b" in check(load_preset("7b"))[0].advice
     fetch(preset, endpoint=hub.url)
     assert check(preset)[0].advice.startswith("imagebind_huge.safetensors or imagebind_huge.pth: run")  # whole, and yet not what is needed
     (preset.folder / "imagebind" / "imagebind_huge.pth").touch()
     assert check(preset)[0].state == "ready"
+    save_file({"a": torch.zeros(100)}, preset.folder / "imagebind" / "more.safetensors")
+    assert check(preset)[0].state == "ready"
+    os.truncate(preset.folder / "imagebind" / "more.safetensors", 200)  # there is no record of this one: its header tells
+    assert check(preset)[0].state == "damaged" and "more.safetensors is damaged" in check(preset)[0].advice
     (preset.folder / "imagebind" / "config.json").write_bytes(b"[]")
-    assert check(preset)[0].state == "damaged"
+    assert "config.json has changed" in check(preset)[0].advice
+
+
+def test_check_finds_a_truncated_trained_part(tmp_path):
+    preset = with_sources(tmp_path, {})
+    for name in TRAINED_FILES.values():
+        save_file({"a": torch.zeros(100)}, tmp_path / name)
+    assert check(preset)[-1].state == "ready"
+    os.truncate(tmp_path / TRAINED_FILES["lora"], 20)
+    assert check(preset)[-1].state == "damaged" and "lora.safetensors is damaged" in check(preset)[-1].advice
 
 
 def test_published_sources_cover_the_preset():

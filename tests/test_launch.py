@@ -191,6 +191,9 @@ def test_a_taken_port_is_a_sentence(capsys: pytest.CaptureFixture) -> None:
         (["chat", "--auth", "nameonly"], "--auth wants NAME:PASSWORD"),
         (["chat", "--port", "70000"], "--port must be between"),
         (["ask"], "There is nothing to answer"),
+        (["ask", "hello", "--precision", "int3"], "llm.precision is 'int3'; known are"),
+        (["plan", "7b", "--vram", "nan"], "GiB above 0"),
+        (["convert", "launch.py", "7b"], "could run code; it was not loaded"),
         (["ask", "x" * 30_000], "This message has 30,000 characters"),
         (["ask", "draw", "--answer", "film", "--forbid", "film"], "both asked for and forbidden"),
     ],
@@ -207,10 +210,12 @@ def test_ask_prints_json_with_media_and_spans(tmp_path: Path, monkeypatch: pytes
     from tests.app.fake_engine import FakeEngine
 
     engine = FakeEngine(word_seconds=0, step_seconds=0)
-    monkeypatch.setattr(cli, "load_engine", lambda preset: engine)
+    asked = []
+    monkeypatch.setattr(cli, "load_engine", lambda *one: asked.append(one) or engine)
     picture = ROOT / "assets" / "examples" / "picture.png"
     arguments = ["ask", "a sound of it", "--file", str(picture), "--file", str(ROOT / "launch.py"), "--out", str(tmp_path / "out")]
-    assert cli.main([*arguments, "--json", "--seed", "5", "--quality", "fast"]) == 0
+    assert cli.main([*arguments, "--json", "--seed", "5", "--quality", "fast", "--precision", "8bit"]) == 0
+    assert asked == [("nano", "8bit")]
     said = capsys.readouterr()
     answer = json.loads(said.out)
     assert answer["text"].startswith("I see a picture.")
@@ -218,6 +223,12 @@ def test_ask_prints_json_with_media_and_spans(tmp_path: Path, monkeypatch: pytes
     assert answer["spans"][0]["modality"] == "audio" and answer["seconds"]
     assert "launch.py is not a picture" in said.err and len(answer["left_out"]) == 1
     assert engine.turns[0][1].steps == 8
+
+
+def test_plan_takes_sizes(capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["plan", "7b", "--vram", "8"]) == 0 and "slower: video" in capsys.readouterr().out
+    assert cli.main(["plan", "7b", "--vram", "8", "--frames", "8"]) == 0 and "slower" not in capsys.readouterr().out
+    assert cli.main(["plan", "7b", "--vram", "8", "--precision", "float16"]) == 1
 
 
 def test_every_command_explains_itself(capsys: pytest.CaptureFixture) -> None:

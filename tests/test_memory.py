@@ -16,7 +16,7 @@ from nextgpt_core import published
 from nextgpt_core.config import load_preset
 from nextgpt_core.encoders.imagebind import HUGE, HUGE_OUT, ImageBind
 from nextgpt_core.errors import ConfigError
-from nextgpt_core.memory import CPU, GIB, GPU, OFFLOADED, Sizes, parts_of, plan
+from nextgpt_core.memory import CPU, GIB, GPU, OFFLOADED, Sizes, parts_of, plan, sizes_of
 
 MODALITIES = ("image", "video", "audio")
 
@@ -78,8 +78,33 @@ def test_refusal_says_what_to_do():
     assert not refused.fits
     assert "try --precision 4bit" in refused.table()
     assert "larger GPU" in (plan("7b", 4, "4bit").refusal or "")
-    with pytest.raises(ConfigError, match="choose one of"):
+    with pytest.raises(ConfigError, match="known are 4bit, 8bit"):
         plan("7b", 24, "2bit")
+
+
+@pytest.mark.parametrize("vram", [0, -3, float("nan"), float("inf")])
+def test_memory_that_cannot_be_is_refused(vram):
+    with pytest.raises(ConfigError, match="GiB above 0"):
+        plan("7b", vram)
+
+
+@pytest.mark.parametrize(
+    ("vram", "precision", "on_cpu"), [(8, "4bit", ["video"]), (12, "4bit", []), (16, "float16", []), (48, "float16", [])]
+)
+def test_without_a_precision_the_plan_is_the_one_of_the_run_time(vram, precision, on_cpu):
+    found = plan("7b", vram)
+    assert found.fits and found.precision == precision
+    assert [row.part.name for row in found.rows if row.where == CPU] == on_cpu
+    assert ("so it is loaded in 4bit" in found.table()) == (precision == "4bit")
+    assert ("many times slower: video" in found.table()) == bool(on_cpu)
+
+
+def test_the_sizes_are_the_decoders_own():
+    """A small preset is not planned as if its films were the published ones."""
+    assert sizes_of(load_preset("7b")) == Sizes()
+    nano = sizes_of(load_preset("nano"))
+    assert nano.image == nano.video == (128, 128) and nano.frames == 8 and nano.seconds < 3
+    assert all(row.where == GPU for row in plan("nano", 2).rows)
 
 
 def test_table_and_picture(tmp_path):

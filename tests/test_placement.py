@@ -76,6 +76,14 @@ def test_decoder_on_the_cpu_is_left_alone(moves):
     assert not [part for part, _ in moves if part in ("audio", "encoder")]
 
 
+def test_a_sixteen_bit_decoder_on_the_cpu_computes_in_thirty_two(moves):
+    decoder = image_decoder()
+    decoder.unet.half()
+    decoder.vae.half()
+    found = place(model(moves, decoder), a_plan(llm=GPU, encoder=CPU, image=CPU), "cpu:0").decoders["image"]
+    assert {part.dtype for part in found.parts().values()} == {torch.float32}
+
+
 def test_out_of_memory_is_tried_once_more_from_the_same_noise(moves, monkeypatch):
     decoder = image_decoder()
     wanted = decoder.generate(condition(decoder), settings=SETTINGS, generator=seeded())

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from nextgpt_core.build import build, build_template, build_trainable, on_cpu, plan_for
+from nextgpt_core.build import build, build_template, build_trainable, on_cpu, placement_for
 from nextgpt_core.check import check
 from nextgpt_core.checkpoints import read_tensors, verify_manifest
 from nextgpt_core.config import Preset, load_preset, with_precision
@@ -144,12 +144,19 @@ def test_sixteen_bit_parts_on_a_cpu(converted):
 
 def test_a_language_model_that_does_not_fit_is_loaded_in_fewer_bits(converted, caplog):
     real = load_preset("7b")
-    assert plan_for(real, 48).precision == "float16" and not caplog.text
-    chosen = plan_for(real, 12)
+    assert placement_for(real, 48).precision == "float16" and not caplog.text
+    chosen = placement_for(real, 12)
     assert chosen.precision == "4bit" and all(row.where != CPU for row in chosen.rows)
     assert "loaded in 4bit" in caplog.text
     with pytest.raises(OutOfMemory, match="larger GPU"):
-        plan_for(real, 3)
+        placement_for(real, 3)
+
+
+def test_a_precision_that_was_asked_for_is_kept_or_refused(caplog):
+    real = load_preset("7b")
+    assert placement_for(real, 48, "8bit").precision == "8bit" and not caplog.text
+    with pytest.raises(OutOfMemory, match="try --precision 4bit"):
+        placement_for(real, 12, "float16")
 
 
 def test_few_bits_without_their_package_are_a_sentence(converted, monkeypatch):

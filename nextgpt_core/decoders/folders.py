@@ -41,7 +41,7 @@ class DecoderFolder:
 
     def __init__(self, path: Path, *, defaults: dict[str, Any], dtype: torch.dtype) -> None:
         if not path.is_dir():
-            raise CheckpointMissing(f"The decoder folder {path} is not there; run `python3 launch.py check` to see what is missing.")
+            raise CheckpointMissing(f"The decoder folder {path} is not there.")
         self.path = path
         self.dtype = dtype
         said = read_config(path / "decoder.json") if (path / "decoder.json").exists() else {}
@@ -100,10 +100,7 @@ class DecoderFolder:
         path = self.path / "unconditional.safetensors"
         if not path.exists():
             if not (self.path / "text_encoder").is_dir():
-                raise CheckpointMissing(
-                    f"{self.path} has neither {path.name} nor text_encoder/ to make it with; "
-                    "run `python3 launch.py check` to see what is missing."
-                )
+                raise CheckpointMissing(f"{self.path} has neither {path.name} nor text_encoder/ to make it with.")
             from nextgpt_core.decoders.text import encode_nothing  # needs transformers; not for the bundled preset
 
             encoded = encode_nothing(self.path)
@@ -156,7 +153,7 @@ def hub_tensors(folder: Path) -> dict[str, Tensor]:
 def _first_of(folder: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
     weights = next((folder / name for name in names if (folder / name).is_file()), None)
     if weights is None:
-        raise CheckpointMissing(f"{folder / names[0]} is not there; run `python3 launch.py check` to see what is missing.")
+        raise CheckpointMissing(f"{folder / names[0]} is not there.")
     return read_pickle(weights) if weights.suffix == ".bin" else read_tensors(weights)
 
 
@@ -178,7 +175,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CheckpointMissing(f"{path} is not there; run `python3 launch.py check` to see what is missing.") from error
+        raise CheckpointMissing(f"{path} is not there.") from error
     except (ValueError, OSError) as error:
         raise CheckpointMismatch(f"{path} cannot be read ({error}); fetch or copy it again.") from error
     if not isinstance(found, dict):

@@ -68,6 +68,11 @@ class ImageBindEncoder:
         file = faster if faster.is_file() else path / "imagebind_huge.pth"
         return cls(load_imagebind(file, towers=("vision", "audio"), dtype=dtype), legacy=legacy)
 
+    def to(self, device: torch.device | str) -> "ImageBindEncoder":
+        """Move the towers (offloading between uses)."""
+        self.model.to(device)
+        return self
+
     def tokens(self, modality: str) -> int:
         return 1
 

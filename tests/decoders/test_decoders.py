@@ -312,7 +312,7 @@ def test_folder_is_strict(tmp_path):
     with pytest.raises(CheckpointMismatch, match="damaged"):
         StableDiffusionDecoder.from_folder(tmp_path)
     file.unlink()
-    with pytest.raises(CheckpointMissing, match=r"launch\.py check"):
+    with pytest.raises(CheckpointMissing, match=r"diffusion_pytorch_model\.safetensors is not there"):
         StableDiffusionDecoder.from_folder(tmp_path)
     (tmp_path / "decoder.json").write_text('{"pixel": 16}')
     with pytest.raises(ConfigError, match="unknown pixel"):
