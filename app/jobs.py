@@ -1,5 +1,6 @@
 """Answers are made by one worker thread, whoever watches: a reload, a lost connection or a second tab loses nothing."""
 
+import contextvars
 import logging
 import queue
 import threading
@@ -34,6 +35,7 @@ class Job:
     settings: TurnSettings
     cancel: threading.Event = field(default_factory=threading.Event)
     version: int = 0
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)  # of the request: ZeroGPU reads there whose turn it is
 
     @property
     def answer(self) -> Answer:
@@ -95,7 +97,7 @@ class Desk:
                 self._finish(job, "cancelled")
                 continue
             try:
-                self._answer(job)
+                job.context.run(self._answer, job)
                 self._finish(job, "cancelled" if job.cancel.is_set() else "done")
             except NextGPTError as error:
                 self._finish(job, "failed", str(error))

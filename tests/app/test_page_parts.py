@@ -1,5 +1,6 @@
 """Files, library, archive, jobs, rendering: everything behind the page that needs no browser."""
 
+import contextvars
 import json
 import os
 import re
@@ -264,6 +265,23 @@ def test_failures_end_the_turn_not_the_desk(desk: Desk, store: FileStore) -> Non
 
     broken = Desk(Broken, store)
     assert "see the log" in wait(ask(broken, "x")).answer.error
+
+
+def test_a_turn_runs_in_the_context_of_who_asked_for_it(store: FileStore) -> None:
+    """ZeroGPU tells by a context variable of the request whose share of the GPU a turn takes."""
+    visitor: contextvars.ContextVar[str] = contextvars.ContextVar("visitor")
+    seen: list[str] = []
+
+    class Asking(FakeEngine):
+        def turn(self, *arguments: object, **more: object):  # type: ignore[no-untyped-def, override]
+            seen.append(visitor.get())
+            return super().turn(*arguments, **more)  # type: ignore[arg-type]
+
+    desk = Desk(lambda: Asking(word_seconds=0, step_seconds=0), store)
+    for name in ("one", "other"):
+        visitor.set(name)
+        wait(ask(desk, "hello"))
+    assert seen == ["one", "other"]
 
 
 def test_a_model_that_cannot_be_loaded_says_why(store: FileStore) -> None:
