@@ -173,6 +173,8 @@ class Actions:
         """Show an answer while it grows, at most so many times a second, until it is done or the tab shows something else."""
         job = self.desk.job(tab.conversation.id) if tab.conversation else None
         if job is None or job is tab.following:
+            if job is None and tab.conversation is not None:  # it may have been done before anybody looked
+                yield self._state(tab)
             return
         tab.following, seen, beat = job, -1, 0.0
         pause = 1.0 / self.settings.updates_per_second

@@ -1,6 +1,6 @@
 """NExT-GPT: the parts, injected, and the three ways between them. What is trained has a name and a file."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +84,9 @@ class NextGPT(nn.Module):
         module: nn.Module = getattr(self, part)
         return module.state_dict()
 
-    def load_trained(self, folder: Path) -> None:
-        """Load every trained part strictly. Raises CheckpointMissing or CheckpointMismatch."""
-        for part, name in TRAINED_FILES.items():
+    def load_trained(self, folder: Path, *, parts: Collection[str] = tuple(TRAINED_FILES)) -> None:
+        """Load every trained part (or those named) strictly. Raises CheckpointMissing or CheckpointMismatch."""
+        for part, name in ((part, TRAINED_FILES[part]) for part in parts):
             if part == "tokens":
                 self.llm.load_tokens(read_tensors(folder / name), name=str(folder / name))
             elif part == "lora":

@@ -181,7 +181,7 @@ def test_failures_are_sentences_and_the_next_turn_works(open_page: Callable) -> 
     send(page, "a picture, but please crash once")
     page.wait_for_selector("text=The engine fell over on purpose.")
     page.wait_for_selector("#nx-box .submit-button")
-    page.click("#nx-chat [aria-label=Retry]")
+    page.locator("#nx-chat [aria-label=Retry]").last.click()
     page.wait_for_selector(MEDIA["picture"])
     answered(page, 2)
     send(page, "another picture please")

@@ -57,14 +57,14 @@ class CaptionSpace:
 class Recipe:
     """The model being trained, and its datasets as batches."""
 
-    def __init__(self, preset: Preset, *, merged: bool = False, dialogues: Mapping[str, int] = DIALOGUES) -> None:
-        """Begins with the parts in the preset's folder, if it holds them all. A `merged` adapter is faster and cannot learn;
+    def __init__(self, preset: Preset, *, merged: bool = False, anew: bool = False, dialogues: Mapping[str, int] = DIALOGUES) -> None:
+        """Begins with the parts that the preset's folder holds, unless `anew`. A `merged` adapter is faster and cannot learn;
         `dialogues` is the size of each dataset."""
         torch.manual_seed(0)
         self.preset, self.dialogues = preset, dialogues
         self.model = build_trainable(preset)
-        if all((preset.folder / name).is_file() for name in TRAINED_FILES.values()):
-            self.model.load_trained(preset.folder)
+        if not anew:
+            self.model.load_trained(preset.folder, parts=[part for part, name in TRAINED_FILES.items() if (preset.folder / name).is_file()])
         share_output_projection(self.model)
         if merged:
             self.model.llm.merge_lora()
@@ -251,17 +251,19 @@ DATASETS: dict[str, Callable[[MediaSource, int, int], list[Dialogue]]] = {
 }
 
 
-def run(name: str, *, minutes: float = 1.0, dialogues: int | None = None) -> None:
+def run(name: str, *, minutes: float = 1.0, dialogues: int | None = None, go_on: bool = False) -> None:
     """Run a stage (a key of CPU_MINUTES) or go on with it, and export what it trains to the preset's folder.
 
-    `minutes` multiplies the recipe's own time; `dialogues` (the size of the dataset) replaces its number.
+    `minutes` multiplies the recipe's own time; `dialogues` (the size of the dataset) replaces its number. The first stage begins with
+    untrained parts unless it is to `go_on` with those in the folder.
     """
     preset, stage = load_preset("nano"), STAGES[name]
     sizes = dict.fromkeys(DIALOGUES, dialogues) if dialogues else DIALOGUES
-    recipe = Recipe(preset, merged="lora" not in stage.rates, dialogues=sizes)
+    first = name == next(iter(CPU_MINUTES))
+    recipe = Recipe(preset, merged="lora" not in stage.rates, anew=first and not go_on, dialogues=sizes)
     if name == "media" and not (RUNS / name / STATE_FILE).is_file():
         warm_start(recipe.model, Pools(), spread=preset.input_projection.spread)
-
+        _export(recipe.model, preset, ["input_projection"])  # the stage does not train it, and may be interrupted
     train(
         recipe.model,
         stage,
@@ -271,8 +273,12 @@ def run(name: str, *, minutes: float = 1.0, dialogues: int | None = None) -> Non
     )
     if name == "decoder":
         recipe.write_projected()
-    for part in stage.rates:
-        save_tensors(recipe.model.trained_state(part), preset.folder / TRAINED_FILES[part], dtype=torch.float16)
+    _export(recipe.model, preset, stage.rates)
+
+
+def _export(model: NextGPT, preset: Preset, parts: Iterable[str]) -> None:
+    for part in parts:
+        save_tensors(model.trained_state(part), preset.folder / TRAINED_FILES[part], dtype=torch.float16)
 
 
 def main() -> None:
@@ -280,12 +286,14 @@ def main() -> None:
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(CPU_MINUTES)}; default: all")
     parser.add_argument("--cpu-minutes", type=float, help="of each stage; default: the recipe's")
     parser.add_argument("--dialogues", type=int, help="size of each dataset")
+    parser.add_argument("--go-on", action="store_true", help="let the first stage begin with the trained parts in the folder, not anew")
     options = parser.parse_args()
     if unknown := [name for name in options.stages if name not in CPU_MINUTES]:
         parser.error(f"there is no stage '{unknown[0]}'; the stages are {', '.join(CPU_MINUTES)}.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for name in options.stages or CPU_MINUTES:
-        run(name, minutes=options.cpu_minutes / CPU_MINUTES[name] if options.cpu_minutes else 1.0, dialogues=options.dialogues)
+        minutes = options.cpu_minutes / CPU_MINUTES[name] if options.cpu_minutes else 1.0
+        run(name, minutes=minutes, dialogues=options.dialogues, go_on=options.go_on)
 
 
 if __name__ == "__main__":
