@@ -52,7 +52,8 @@ def test_sounds(name):
         wanted = ARRAYS[f"{name}.mel"]
     elif (SHARED / "preprocess_audio.npz").exists():
         wanted = np.load(SHARED / "preprocess_audio.npz")[f"{name}.mel"]
-    assert np.abs(found.numpy()[: len(wanted)] - wanted).max() < 1e-4
+    # Near-silent bins are logarithms of roundings, which differ between processors: golden/README.md states 7e-4 for float64.
+    assert np.abs(found.numpy()[: len(wanted)] - wanted).max() < 7e-4
 
 
 @pytest.mark.parametrize("name", FACTS["audio_clip_samples"])
