@@ -61,7 +61,7 @@ def make_unet(**extra: Any) -> UNet2DConditionModel:
 
 
 def train_picture_unet(
-    *, cpu_minutes: float = 40, mean_minutes: float = 10, batch: int = 16, peak: float = 1.2e-3, run: Path = RUN
+    *, cpu_minutes: float = 2, mean_minutes: float = 35, batch: int = 16, peak: float = 1.2e-3, run: Path = RUN
 ) -> None:
     """Train (resumes), with a contact sheet and an exported decoder folder on the way."""
     torch.manual_seed(0)
