@@ -55,7 +55,7 @@ addEventListener("pagehide", () => {
     },
     "#nx-chat [data-testid=bot][aria-label]:not([role]), #nx-chat [data-testid=user][aria-label]:not([role])": (group) => group.setAttribute("role", "group"),
     "#nx-chat .examples[role=list]": (list) => list.removeAttribute("role"), // its children are buttons
-    "#nx-box [role=listitem]": (file) => file.setAttribute("role", "group"), // there is no list around it
+    "#nx-box [role=listitem], .thumbnail-wrapper[role=listitem]": (file) => file.setAttribute("role", "group"), // there is no list around it
     "#nx-chat .minimal-audio-player[aria-label]:not([role])": (group) => group.setAttribute("role", "group"),
   };
   // Sentences that Gradio has in English only.
