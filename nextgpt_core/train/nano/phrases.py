@@ -82,7 +82,6 @@ def small_talk(*, held_out: bool) -> tuple[tuple[str, str], ...]:
 
 
 @cache
-@cache
 def sections() -> dict[tuple[str, str], tuple[str, ...]]:
     """(kind, key) -> its frames, as phrases.txt has them."""
     found: dict[tuple[str, str], list[str]] = {}
