@@ -240,6 +240,7 @@ def _mosit(source: MediaSource, count: int, seed: int) -> list[Dialogue]:
         *mosit.build_questions(count // 2, seed=46 + 100 * seed, source=source),
         *mosit.build_second_turns(count, seed=47 + 100 * seed, source=source),
         *mosit.build_dialogues(count // 2, seed=45 + 100 * seed, source=source, only=("several", "longing"), longest=1),
+        *mosit.build_dialogues(count // 2, seed=48 + 100 * seed, source=source, only=("send and wish", "mention"), longest=1),
         *mosit.build_dialogues(count, seed=43 + 100 * seed, only=("plain chat", "small talk", "words", "mention"), longest=1),
         *mosit.build_statements(count // 4, seed=44 + 100 * seed),
     ]

@@ -96,8 +96,8 @@ def build_second_turns(count: int, *, seed: int, source: MediaSource) -> list[Di
     for i in range(count):
         talk = _Talk(np.random.default_rng([seed, i]), source, held_out=False)
         talk.pick((_wish, _wish, _wish, _implicit, _send_and_wish, _ask))(talk)
-        if talk.chance(0.25):
-            talk.pick((_small_talk, _small_talk, _plain_chat, _words))(talk)
+        if talk.chance(0.35):
+            talk.pick((_small_talk, _small_talk, _small_talk, _plain_chat, _words, _mention))(talk)
         elif talk.made and talk.chance(0.65):
             _revise(talk)
         else:

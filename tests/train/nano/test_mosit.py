@@ -142,3 +142,15 @@ def test_three_wishes_in_one_message_are_all_granted():
     built = mosit.build_dialogues(80, seed=3, only=("several",), longest=1)
     assert any(len({media.modality for media in dialogue[1].media}) == 3 for dialogue in built)
     assert all(len(dialogue[1].media) >= 2 for dialogue in built)
+
+
+def test_what_is_made_says_its_kind_before_it_is_named():
+    """The signal token that follows has one choice then, and making never begins like naming."""
+    begins: dict[str, set[str]] = {}
+    for modality in phrases.MADE:
+        begins[modality] = {said.split("{x}")[0] for said in (*phrases.MADE[modality], *phrases.CORRECTED[modality])}
+        begins[f"{modality}, named"] = {said.split("{x}")[0] for said in (*phrases.NAMED[modality], *phrases.DESCRIBED[modality])}
+    for one, other in itertools.combinations(phrases.MADE, 2):
+        assert not begins[one] & begins[other]
+    for made, named in itertools.product(phrases.MADE, phrases.MADE):
+        assert not begins[made] & begins[f"{named}, named"]
