@@ -49,7 +49,7 @@ STAGES: dict[str, Stage] = {
             alignment=0.02,
             caption=0.5,
             noise=0.15,
-            frozen_layers=18,
+            frozen_layers=12,
             seed=2,
         ),
         # Encoder side: the model, frozen again, names what the projected features show.

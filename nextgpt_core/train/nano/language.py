@@ -26,9 +26,10 @@ from nextgpt_core.train.loop import STATE_FILE, Budget, Losses, batch_embeddings
 from nextgpt_core.train.losses import alignment_loss
 from nextgpt_core.train.nano import audio_denoiser, film_unet, mosit, picture_unet
 from nextgpt_core.train.nano.denoiser import read_captions, write_projected
-from nextgpt_core.train.nano.mosit import Dialogue, MediaSource
 from nextgpt_core.train.nano.pools import Pools
+from nextgpt_core.train.nano.scenes import MediaSource, RenderedScenes
 from nextgpt_core.train.nano.stand_ins import StandIns, warm_start
+from nextgpt_core.train.nano.talk import Dialogue
 from nextgpt_core.train.nano.text_space import CONDITION_SCALE, encode_texts
 from nextgpt_core.train.split import SplitNetwork
 from nextgpt_core.train.stages import STAGES, Stage
@@ -98,7 +99,7 @@ class Recipe:
     def batches(self, stage: Stage) -> list[Batch]:
         """A stage's dataset as batches; every epoch has the same ones in a new order."""
         pools = Pools()
-        source: MediaSource = mosit.RenderedScenes() if stage.stand_ins else pools
+        source: MediaSource = RenderedScenes() if stage.stand_ins else pools
         features: Callable[[Media], Tensor] = self.stand_ins if stage.stand_ins else pools.features_of
         samples = self.samples(DATASETS[stage.dataset](source, self.dialogues[stage.dataset], stage.seed), features)
         log.info("%s: %d dialogues, %d tokens", stage.name, len(samples), sum(map(len, samples)))
@@ -240,6 +241,7 @@ def _mosit(source: MediaSource, count: int, seed: int) -> list[Dialogue]:
         *mosit.build_questions(count // 2, seed=46 + 100 * seed, source=source),
         *mosit.build_second_turns(count, seed=47 + 100 * seed, source=source),
         *mosit.build_dialogues(count // 2, seed=45 + 100 * seed, source=source, only=("several", "longing"), longest=1),
+        *mosit.build_dialogues(count // 2, seed=48 + 100 * seed, source=source, only=("send and wish", "mention"), longest=1),
         *mosit.build_dialogues(count, seed=43 + 100 * seed, only=("plain chat", "small talk", "words", "mention"), longest=1),
         *mosit.build_statements(count // 4, seed=44 + 100 * seed),
     ]

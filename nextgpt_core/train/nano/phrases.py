@@ -35,14 +35,16 @@ MOTION_ANSWERS = {
 
 # ---- answers ---------------------------------------------------------------------------------------------------------
 
+# A sentence that makes something says in its first words which kind it is: then the signal token that follows has only one choice, and
+# nothing that is made begins like the naming of what was sent.
 MADE: dict[str, tuple[str, ...]] = {
-    "image": ("Here is {x}.", "Here is {x}.", "Here you go: {x}.", "I drew {x} for you.", "Of course! Here is {x}.", "This is {x}."),
-    "audio": ("Here is {x}.", "This is {x}.", "Listen: {x}.", "Here you can hear {x}.", "Of course! This is {x}.", "Listen: {x}."),
-    "video": ("Here is {x}.", "Here is a film of {x}.", "Watch: {x}.", "I filmed {x} for you.", "Of course! Here is a film of {x}."),
+    "image": ("Here is a picture of {x}.", "Here is a picture of {x}.", "I drew {x} for you.", "Of course! Here is a picture of {x}."),
+    "audio": ("Listen: {x}.", "Here is the sound of {x}.", "Here you can hear {x}.", "Of course! Listen: {x}."),
+    "video": ("Here is a film of {x}.", "Here is a film of {x}.", "I filmed {x} for you.", "Of course! Here is a film of {x}."),
 }
 CORRECTED: dict[str, tuple[str, ...]] = {
-    "image": ("Sorry! Here is {x}.", "Of course, here is {x}."),
-    "audio": ("Sorry! This is {x}.", "Of course, this is {x}."),
+    "image": ("Sorry! Here is a picture of {x}.", "Of course, here is a picture of {x}."),
+    "audio": ("Sorry! Here is the sound of {x}.", "Of course, here is the sound of {x}."),
     "video": ("Sorry! Here is a film of {x}.", "Of course, here is a film of {x}."),
 }
 NAMED: dict[str, tuple[str, ...]] = {

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from nextgpt_core.checkpoints import read_tensors
 from nextgpt_core.messages import Media
 from nextgpt_core.train.nano.films import FilmScene
-from nextgpt_core.train.nano.mosit import MODALITIES, Scene
 from nextgpt_core.train.nano.pictures import PictureScene
+from nextgpt_core.train.nano.scenes import MODALITIES, Scene
 from nextgpt_core.train.nano.sounds import AXES, SoundScene
 from nextgpt_core.train.nano.sources import CACHE
 from nextgpt_core.train.nano.world import Thing, things

@@ -15,9 +15,9 @@ from nextgpt_core.llm import LanguageModel
 from nextgpt_core.messages import Media
 from nextgpt_core.model import NextGPT
 from nextgpt_core.train.nano.films import FilmScene
-from nextgpt_core.train.nano.mosit import Scene, caption
 from nextgpt_core.train.nano.pictures import PictureScene
 from nextgpt_core.train.nano.pools import Pools, mixed
+from nextgpt_core.train.nano.scenes import Scene, caption
 from nextgpt_core.train.nano.sounds import SoundScene
 
 log = logging.getLogger(__name__)

@@ -29,11 +29,12 @@ from nextgpt_core.train.nano import films, pictures, sounds
 from nextgpt_core.train.nano.batched import BatchedModel, Conversation, Reply, numbered
 from nextgpt_core.train.nano.films import FilmScene
 from nextgpt_core.train.nano.judging import load_judge
-from nextgpt_core.train.nano.mosit import RenderedScenes, RoutingCase, heldout_routing_cases, others_routing_cases
+from nextgpt_core.train.nano.mosit import RoutingCase, heldout_routing_cases, others_routing_cases
 from nextgpt_core.train.nano.naming import Names, motion_names, sound_names, thing_names
 from nextgpt_core.train.nano.photos import available_photos
 from nextgpt_core.train.nano.phrases import frames
 from nextgpt_core.train.nano.pictures import PictureScene
+from nextgpt_core.train.nano.scenes import RenderedScenes
 from nextgpt_core.train.nano.sheets import Cell, save_sheet, spectrogram, strip
 from nextgpt_core.train.nano.sounds import SOUNDS, SoundScene
 from nextgpt_core.train.nano.sprites import HELD_OUT_STYLE, hexcodes

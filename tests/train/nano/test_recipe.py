@@ -1,6 +1,7 @@
 """Every step of the recipe names a function that exists, and an unknown one is refused with the list."""
 
 import importlib
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,3 +28,28 @@ def test_a_scale_gives_every_stage_its_share_of_time():
         full = recipe._step(name, 1.0).keywords
         assert told.keys() == full.keys() and all(told[key] == 0.25 * full[key] for key in full)
         assert full or name in ("llm", "video-judge")  # these do not learn for a set time
+
+
+@pytest.fixture
+def done(monkeypatch, tmp_path) -> list[str]:
+    """What the media stage does, in order; nothing is learnt."""
+    done: list[str] = []
+    monkeypatch.setattr(language, "RUNS", tmp_path)
+    monkeypatch.setattr(language, "Pools", lambda: None)
+    monkeypatch.setattr(language, "Recipe", lambda *_, **__: SimpleNamespace(model=None, losses=lambda stage: None))
+    monkeypatch.setattr(language, "warm_start", lambda *_, **__: done.append("fit"))
+    monkeypatch.setattr(language, "train", lambda *_, **__: done.append("train"))
+    monkeypatch.setattr(language, "_export", lambda model, preset, parts: done.append(" ".join(parts)))
+    return done
+
+
+def test_the_media_stage_begins_with_fitted_input_projections_and_keeps_them(done):
+    language.run("media")
+    assert done == ["fit", "input_projection", "train", "lora output_projections tokens"]
+
+
+def test_an_interrupted_media_stage_goes_on_with_the_projections_it_began_with(done, tmp_path):
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / language.STATE_FILE).touch()
+    language.run("media")
+    assert done == ["train", "lora output_projections tokens"]
