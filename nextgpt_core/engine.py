@@ -90,6 +90,7 @@ class Engine:
         answer: list[str | Media | None] = []  # in order; None where a medium is not made (yet)
         spans: list[SignalSpan] = []
         places: list[int] = []  # of the spans' media in `answer`
+        context: Context | None = None
         prompt_tokens = generated_tokens = 0
         reason: Literal["stop", "length", "cancelled"] = "cancelled"
         try:
@@ -134,9 +135,13 @@ class Engine:
             reason = ended
         except Cancelled:
             log.info("the turn was stopped")
-        except (torch.OutOfMemoryError, MemoryError) as error:  # the decoders and the encoder say so themselves
-            self._contexts.clear()
-            raise OutOfMemory("There was not enough memory for this answer; begin a new conversation, or ask for a shorter one.") from error
+        except Exception as error:
+            # A pass that broke off leaves layers of the cache with different lengths: nothing can be read into it any more.
+            self._contexts = [one for one in self._contexts if one is not context]
+            if isinstance(error, torch.OutOfMemoryError | MemoryError):  # the decoders and the encoder say so themselves
+                self._contexts.clear()
+                raise OutOfMemory("There was not enough memory for this answer; begin a new conversation, or ask for a shorter one.") from error
+            raise
 
         # 6. The answer, as the next turn will find it in the conversation.
         yield TurnDone(

@@ -255,6 +255,24 @@ def test_no_gradients_and_no_inference_mode_leak_to_the_caller(engine, script, t
         assert not torch.is_inference_mode_enabled() and torch.is_grad_enabled()
 
 
+def test_a_pass_that_breaks_off_does_not_spoil_the_next_turn(engine, script, tmp_path, monkeypatch):
+    script("fine")
+    before = [user("hello there")]
+    before += [list(engine.turn(before, TurnSettings(seed=1), out_dir=tmp_path))[-1].message, user("and now?")]
+    with monkeypatch.context() as patch:
+
+        def breaks(*_, **__):
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+        patch.setattr(MODEL.llm.network.layers[1], "forward", breaks)  # the first layer has read on, the second one has not
+        with pytest.raises(RuntimeError, match="illegal"):
+            list(engine.turn(before, TurnSettings(seed=1), out_dir=tmp_path))
+    events = list(engine.turn(before, TurnSettings(seed=1), out_dir=tmp_path))
+    assert events[-1].message.text == "fine"
+    cache = engine._contexts[-1].cache
+    assert {cache.get_seq_length(layer) for layer in range(2)} == {len(engine._contexts[-1].keys)}
+
+
 def test_a_conversation_that_does_not_fit_the_memory_is_a_sentence_and_the_next_one_works(engine, script, tmp_path, monkeypatch):
     script("fine")
 
