@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nextgpt_core.config import Preset, load_preset
 from nextgpt_core.decoding import Context, Ended, Span, Text, decode, sampler
-from nextgpt_core.errors import Cancelled, MediaError, MessageError, NextGPTError, OutOfMemory
+from nextgpt_core.errors import Cancelled, MediaError, MessageError, NextGPTError, OutOfMemory, is_out_of_memory
 from nextgpt_core.making import decoder_settings, make_medium
 from nextgpt_core.messages import (
     Event,
@@ -138,9 +138,12 @@ class Engine:
         except Exception as error:
             # A pass that broke off leaves layers of the cache with different lengths: nothing can be read into it any more.
             self._contexts = [one for one in self._contexts if one is not context]
-            if isinstance(error, torch.OutOfMemoryError | MemoryError):  # the decoders and the encoder say so themselves
+            if is_out_of_memory(error):
                 self._contexts.clear()
-                raise OutOfMemory("There was not enough memory for this answer; begin a new conversation, or ask for a shorter one.") from error
+                if not isinstance(error, OutOfMemory):  # the encoder says so itself
+                    raise OutOfMemory(
+                        "There was not enough memory for this answer; begin a new conversation, or ask for a shorter one."
+                    ) from error
             raise
 
         # 6. The answer, as the next turn will find it in the conversation.

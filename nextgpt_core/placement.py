@@ -15,7 +15,7 @@ from torch import Tensor
 from nextgpt_core.decoders.base import DecoderSettings, StepCallback
 from nextgpt_core.decoders.latent import LatentDecoder, generation_errors
 from nextgpt_core.encoders.imagebind import ImageBindEncoder
-from nextgpt_core.errors import OutOfMemory
+from nextgpt_core.errors import OutOfMemory, is_out_of_memory
 from nextgpt_core.memory import CPU, GPU, OFFLOADED, Plan
 from nextgpt_core.modalities import MODALITIES
 from nextgpt_core.model import NextGPT
@@ -74,7 +74,9 @@ class _Placed:
         """`work(False)` with the part on the GPU. Out of memory, `work(True)` with everything else moved away."""
         try:
             return self._visit(work, everything=False)
-        except (OutOfMemory, torch.OutOfMemoryError, MemoryError) as error:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             log.warning("%s; trying once more with everything else moved away", error)
         return self._visit(work, everything=True)
 
@@ -136,7 +138,9 @@ class PlacedEncoder(_Placed):
         """As the encoder's own; raises OutOfMemory where the second try fails too."""
         try:
             return self._at_work(lambda again: self.part.encode(modality, content))
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             noun = MODALITIES[modality].noun
             raise OutOfMemory(f"There was not enough memory to look at the {noun}; send a smaller one, or close other programs.") from error
 

@@ -273,11 +273,12 @@ def test_a_pass_that_breaks_off_does_not_spoil_the_next_turn(engine, script, tmp
     assert {cache.get_seq_length(layer) for layer in range(2)} == {len(engine._contexts[-1].keys)}
 
 
-def test_a_conversation_that_does_not_fit_the_memory_is_a_sentence_and_the_next_one_works(engine, script, tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")])
+def test_a_conversation_that_does_not_fit_the_memory_is_a_sentence_and_the_next_one_works(engine, script, tmp_path, monkeypatch, error):
     script("fine")
 
     def full(*_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(MODEL.llm.network, "forward", full)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from nextgpt_core.encoders.imagebind import HUGE, ImageBind, ImageBindEncoder, Tower
-from nextgpt_core.errors import Cancelled, OutOfMemory
+from nextgpt_core.errors import Cancelled, GenerationError, OutOfMemory, is_out_of_memory
 from nextgpt_core.memory import CPU, GPU, OFFLOADED, Part, Plan, Row
 from nextgpt_core.placement import place
 from tests.decoders.test_decoders import SETTINGS, audio_decoder, condition, image_decoder, seeded
@@ -84,6 +84,48 @@ def test_a_sixteen_bit_decoder_on_the_cpu_computes_in_thirty_two(moves):
     assert {part.dtype for part in found.parts().values()} == {torch.float32}
 
 
+FULL = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    MemoryError(),
+    torch.AcceleratorError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    OSError(12, "Cannot allocate memory"),
+]
+
+
+@pytest.mark.parametrize("error", FULL, ids=lambda error: str(error)[:30])
+def test_every_form_of_out_of_memory_is_known_and_tried_again(moves, monkeypatch, error):
+    assert is_out_of_memory(error)
+    decoder = image_decoder()
+    placed = place(model(moves, decoder), a_plan(llm=GPU, encoder=GPU, image=GPU), "cpu:0").decoders["image"]
+    finish, errors = decoder.finish, [error]
+
+    def fails_first(*args):
+        if errors:
+            raise errors.pop()
+        return finish(*args)
+
+    monkeypatch.setattr(decoder, "finish", fails_first)
+    assert placed.generate(condition(decoder), settings=SETTINGS, generator=seeded()).shape == (16, 16, 3)
+
+
+def test_another_error_is_not_tried_again(moves, monkeypatch):
+    decoder = image_decoder()
+    placed = place(model(moves, decoder), a_plan(llm=GPU, encoder=GPU, image=GPU), "cpu:0").decoders["image"]
+    calls = []
+
+    def fails(*args):
+        calls.append(1)
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(decoder, "finish", fails)
+    with pytest.raises(GenerationError, match="illegal"):
+        placed.generate(condition(decoder), settings=SETTINGS, generator=seeded())
+    assert len(calls) == 1
+
+
 def test_out_of_memory_is_tried_once_more_from_the_same_noise(moves, monkeypatch):
     decoder = image_decoder()
     wanted = decoder.generate(condition(decoder), settings=SETTINGS, generator=seeded())
@@ -125,14 +167,15 @@ def placed_encoder(moves, places):
     return place(model(moves, decoder), a_plan(llm=GPU, image=GPU, **places), "cpu:0")
 
 
-def test_encoder_out_of_memory_is_tried_once_more(moves, monkeypatch):
+@pytest.mark.parametrize("full", FULL, ids=lambda error: str(error)[:30])
+def test_encoder_out_of_memory_is_tried_once_more(moves, monkeypatch, full):
     found = placed_encoder(moves, {"encoder": OFFLOADED})
     calls = []
 
     def fails_first(self, modality, content):
         calls.append(modality)
         if len(calls) == 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise full
         return torch.ones(1, 4)
 
     monkeypatch.setattr(ImageBindEncoder, "encode", fails_first)

@@ -15,7 +15,7 @@ from nextgpt_core.decoders.base import DecoderSettings, StepCallback
 from nextgpt_core.decoders.diffusion import denoise, make_scheduler
 from nextgpt_core.decoders.mean import ConditionalMean
 from nextgpt_core.decoders.preview import LinearPreview
-from nextgpt_core.errors import ConfigError, GenerationError, NextGPTError, OutOfMemory
+from nextgpt_core.errors import ConfigError, GenerationError, NextGPTError, OutOfMemory, is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -173,9 +173,9 @@ def generation_errors(noun: str) -> Iterator[None]:
         yield
     except NextGPTError:
         raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemory(f"There was not enough memory for the {noun}; make it smaller, or close other programs.") from error
-    except (RuntimeError, ValueError, ArithmeticError) as error:
+    except (RuntimeError, OSError, MemoryError, ValueError, ArithmeticError) as error:
+        if is_out_of_memory(error):
+            raise OutOfMemory(f"There was not enough memory for the {noun}; make it smaller, or close other programs.") from error
         log.exception("decoder failed")
         raise GenerationError(f"The {noun} could not be made ({error}).") from error
 
