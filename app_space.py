@@ -46,8 +46,9 @@ def slot_seconds(messages: Sequence[Message], settings: TurnSettings, *_: Any) -
     asked = settings.answer_with
     may = [STEP_SECONDS[name] for name in STEP_SECONDS if name not in settings.forbid and (asked is None or name in asked)]
     making = (sum(may) if asked is not None else max(may, default=0.0)) * (settings.steps or STEPS)
+    tokens = settings.max_new_tokens or load_preset(PRESET).sampling.max_new_tokens
     files = sum(len(message.media) for message in messages)
-    return min(LONGEST, round(10 + settings.max_new_tokens * 0.05 + files + making))
+    return min(LONGEST, round(10 + tokens * 0.05 + files + making))
 
 
 class SlotEngine:
@@ -58,9 +59,7 @@ class SlotEngine:
     def __init__(self, engine: TurnMaker) -> None:
         SlotEngine.engine = engine
 
-    def turn(
-        self, messages: Sequence[Message], settings: TurnSettings, *, cancel: threading.Event, out_dir: Path
-    ) -> Iterator[Event]:
+    def turn(self, messages: Sequence[Message], settings: TurnSettings, *, cancel: threading.Event, out_dir: Path) -> Iterator[Event]:
         """As the engine's own. A cancel ends the slot at its next event. No slot to be had is a GenerationError that says why."""
         try:
             for event in turn_in_slot(list(messages), settings, out_dir):
@@ -111,7 +110,7 @@ def main() -> None:
     if ZERO_GPU:
         os.environ["HF_DEACTIVATE_ASYNC_LOAD"] = "1"  # transformers would load in threads
     loaded = SlotEngine(load()) if ZERO_GPU else None  # here and now: see above; elsewhere the page is there while the model loads
-    page = make_page(lambda: loaded or load(), settings, name=PRESET)
+    page = make_page(lambda: loaded or load(), settings, name=PRESET, sampling=load_preset(PRESET).sampling)
     serve(page, settings, host="0.0.0.0", port=int(os.environ.get("PORT", "7860")))
 
 

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from nextgpt_core import engine as engine_module
+from nextgpt_core.config import SamplingConfig
 from nextgpt_core.engine import Engine
 from nextgpt_core.errors import GenerationError, MediaError, MessageError, OutOfMemory
 from nextgpt_core.messages import (
@@ -253,6 +254,21 @@ def test_no_gradients_and_no_inference_mode_leak_to_the_caller(engine, script, t
     script("a", IMAGE)
     for _ in engine.turn([user("draw")], TurnSettings(seed=1), out_dir=tmp_path):
         assert not torch.is_inference_mode_enabled() and torch.is_grad_enabled()
+
+
+def test_the_presets_sampling_is_used_where_a_turn_says_nothing(engine, monkeypatch, tmp_path):
+    seen = []
+
+    def spying(**options):
+        seen.append((options["temperature"], options["top_p"]))
+        return lambda scores: 65
+
+    monkeypatch.setattr(engine_module, "sampler", spying)
+    own = Engine(engine.model, engine._template, context=400, sampling=SamplingConfig(temperature=0.4, top_p=1.0, max_new_tokens=7))
+    lengths = []
+    for one in (TurnSettings(), TurnSettings(temperature=0.0, max_new_tokens=3), TurnSettings(top_p=0.5)):
+        lengths.append(list(own.turn([user("hi")], one, out_dir=tmp_path))[-1].generated_tokens)
+    assert seen == [(0.4, 1.0), (0.0, 1.0), (0.4, 0.5)] and lengths == [7, 3, 7]
 
 
 def test_a_pass_that_breaks_off_does_not_spoil_the_next_turn(engine, script, tmp_path, monkeypatch):

@@ -112,7 +112,7 @@ def test_on_zero_gpu_the_model_is_loaded_before_the_launch(zero_gpu: bool, order
     monkeypatch.setenv("HF_DEACTIVATE_ASYNC_LOAD", "0")
     monkeypatch.setattr(app_space, "ZERO_GPU", zero_gpu)
     monkeypatch.setattr(app_space, "load", lambda: seen.append(f"load in {threading.current_thread().name}") or FakeEngine())
-    monkeypatch.setattr(app_space, "make_page", lambda load, settings, name: seen.append("page"))
+    monkeypatch.setattr(app_space, "make_page", lambda load, settings, name, sampling: seen.append("page"))
     monkeypatch.setattr(app_space, "serve", lambda page, settings, host, port: seen.append("launch"))
     app_space.main()
     assert seen == order
