@@ -103,6 +103,7 @@ class Engine:
 
             # 2. Assemble the prompt: words and media vectors, in the order of the conversation.
             with clock("prompt"):
+                self.model.before_reading()
                 prompt = self._prompt(messages, room=self._room - sampling.max_new_tokens)
                 prompt_tokens = len(prompt.keys)
 

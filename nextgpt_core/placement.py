@@ -34,6 +34,7 @@ def place(model: NextGPT, plan: Plan, device: torch.device | str = "cuda") -> Ne
     # Offloaded or not, the language model starts on the GPU: the plan moves it away only while something else is at work.
     if plan.precision != "8bit":  # which was loaded there, and cannot be moved
         model.llm.to(device)
+        model.before_reading = movable.bring_home
     encoder = model.encoder
     if isinstance(encoder, ImageBindEncoder) and plan.where("encoder") != CPU:
         encoder.model.half()
@@ -168,8 +169,26 @@ class _Movable:
             yield
 
     def _aside(self, part: Any, back: ExitStack) -> None:
+        back.callback(self._return, part)  # before the move: one that breaks off has moved some of it
         part.to("cpu")
-        back.callback(part.to, self._device)
+
+    def _return(self, part: Any) -> None:
+        """Back to the GPU. Where it is full, the part stays until its next use, which tries again: what was made meanwhile is not lost."""
+        try:
+            part.to(self._device)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            log.warning("%s; a part that made room comes back when it is used next", error)
+
+    def bring_home(self) -> None:
+        """The language model where it works, also after a move that failed. Raises OutOfMemory."""
+        try:
+            self._model.llm.to(self._device)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemory("There is not enough GPU memory to bring the language model back; close other programs.") from error
 
 
 def empty_cache() -> None:

@@ -271,6 +271,15 @@ def test_the_presets_sampling_is_used_where_a_turn_says_nothing(engine, monkeypa
     assert seen == [(0.4, 1.0), (0.0, 1.0), (0.4, 0.5)] and lengths == [7, 3, 7]
 
 
+def test_the_language_model_is_brought_to_its_place_before_it_reads(engine, script, tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(MODEL, "before_reading", lambda: order.append("home"))
+    monkeypatch.setattr(Engine, "_prompt", lambda *_, **__: order.append("prompt"))
+    with pytest.raises(AttributeError):
+        list(engine.turn([user("hi")], TurnSettings(), out_dir=tmp_path))
+    assert order == ["home", "prompt"]
+
+
 def test_a_pass_that_breaks_off_does_not_spoil_the_next_turn(engine, script, tmp_path, monkeypatch):
     script("fine")
     before = [user("hello there")]

@@ -162,6 +162,35 @@ def test_out_of_memory_twice_is_reported_and_the_next_turn_works(moves, monkeypa
     assert placed.generate(condition(decoder), settings=SETTINGS, generator=seeded()).shape == (16, 16, 3)
 
 
+FAILURE = torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize("to", ["cpu", "cpu:0"])  # on the way out, and on the way back
+def test_a_language_model_that_is_half_moved_comes_back(moves, monkeypatch, to):
+    decoder = image_decoder()
+    found = place(model(moves, decoder), a_plan(llm=OFFLOADED, encoder=GPU, image=OFFLOADED), "cpu:0")
+    move, broken = Llm.to, [1, 1]
+
+    def breaks(self, device):
+        move(self, device)
+        if str(device) == to and broken:
+            broken.pop()
+            raise FAILURE
+
+    monkeypatch.setattr(Llm, "to", breaks)
+    moves.clear()
+    if to == "cpu":  # both tries fail: the medium is reported, and the way back is taken each time
+        with pytest.raises(OutOfMemory):
+            found.decoders["image"].generate(condition(decoder), settings=SETTINGS, generator=seeded())
+        assert [device for part, device in moves if part == "llm"] == ["cpu", "cpu:0"] * 2
+    else:  # the medium is not lost, and the next use brings the model back
+        assert found.decoders["image"].generate(condition(decoder), settings=SETTINGS, generator=seeded()).shape == (16, 16, 3)
+        with pytest.raises(OutOfMemory, match="bring the language model back"):
+            found.before_reading()
+        found.before_reading()
+        assert [device for part, device in moves if part == "llm"] == ["cpu", "cpu:0", "cpu:0", "cpu:0"]
+
+
 def placed_encoder(moves, places):
     decoder = image_decoder()
     return place(model(moves, decoder), a_plan(llm=GPU, image=GPU, **places), "cpu:0")
