@@ -6,6 +6,7 @@ that are asked for. Parts run one after another, so what is not in use may wait 
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors import safe_open
 
 from nextgpt_core.checkpoints import read_pickle
 from nextgpt_core.config import Preset, load_preset, with_precision
+from nextgpt_core.encoders.imagebind import TOWERS, tower_of
 from nextgpt_core.errors import ConfigError
 from nextgpt_core.published import LANGUAGE_MODELS, PARAMETERS
 
@@ -178,7 +180,7 @@ def parts_of(preset: Preset, *, precision: str, sizes: Sizes) -> list[Part]:
     """All parts of a preset with their sizes; published ones need not be on disk."""
     media = 2.0  # the encoder and the decoders run in float16 on a GPU
     found = [language_model_part(preset, precision), _projections(preset)]
-    encoder = _count(preset, preset.encoder.path)
+    encoder = _count(preset, preset.encoder.path, loaded=_LOADED.get(preset.encoder.kind, _everything))
     found.append(_part("encoder", encoder, media, _ENCODER))
     at_work = {
         "image": math.prod(sizes.image) * max(_UNET_IMAGE, _VAE_IMAGE),
@@ -232,11 +234,19 @@ def _projections(preset: Preset) -> Part:
     return _part("projections", count, BYTES["float32"], 16 * 2**20)
 
 
-def _count(preset: Preset, path: str) -> int:
-    """Parameters in a part's folder, from its files or from what is known of the published one."""
+def _everything(key: str) -> bool:
+    return True
+
+
+# Of an encoder's file, what does not stay on disk.
+_LOADED: dict[str, Callable[[str], bool]] = {"imagebind": lambda key: tower_of(key) in TOWERS}
+
+
+def _count(preset: Preset, path: str, *, loaded: Callable[[str], bool] = _everything) -> int:
+    """Parameters that are loaded from a part's folder, from its files or from what is known of the published one."""
     folder = preset.file(path)
     if files := _weight_files(folder):
-        return sum(_numbers(file) for file in files)
+        return sum(size for file in files for key, size in _numbers(file) if loaded(key))
     if path in PARAMETERS:
         return sum(PARAMETERS[path].values())
     raise ConfigError(f"{folder} is not there, so the size of '{path}' is not known; fetch it first.")
@@ -253,11 +263,12 @@ def _weight_files(folder: Path) -> list[Path]:
     return found
 
 
-def _numbers(file: Path) -> int:
+def _numbers(file: Path) -> list[tuple[str, int]]:
+    """Each tensor of a file, and how many numbers it holds."""
     if file.suffix != ".safetensors":
-        return sum(value.numel() for value in read_pickle(file).values())
+        return [(key, value.numel()) for key, value in read_pickle(file).items()]
     with safe_open(file, framework="pt") as tensors:
-        return sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118  (not a dict)
+        return [(key, math.prod(tensors.get_slice(key).get_shape())) for key in tensors.keys()]  # noqa: SIM118  (not a dict)
 
 
 def _peak(parts: list[Part], places: dict[str, str]) -> tuple[int, str]:
@@ -271,9 +282,7 @@ def _peak(parts: list[Part], places: dict[str, str]) -> tuple[int, str]:
     return int(moments[worst]), worst
 
 
-def _plan(
-    preset: Preset, vram: int, parts: list[Part], places: dict[str, str], peak: int, busiest: str, refusal: str | None
-) -> Plan:
+def _plan(preset: Preset, vram: int, parts: list[Part], places: dict[str, str], peak: int, busiest: str, refusal: str | None) -> Plan:
     rows = tuple(Row(part, places[part.name]) for part in parts)
     return Plan(preset=preset.name, vram=vram, precision=preset.llm.precision, rows=rows, peak=peak, busiest=busiest, refusal=refusal)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from nextgpt_core.errors import ConfigError
 from nextgpt_core.memory import CPU, GIB, GPU, OFFLOADED, Sizes, parts_of, plan, sizes_of
 
 MODALITIES = ("image", "video", "audio")
+GOLDEN = Path(__file__).parent / "golden"
 
 
 def count(build) -> int:
@@ -115,6 +117,19 @@ def test_table_and_picture(tmp_path):
     found.picture(tmp_path / "plan.png")
     with Image.open(tmp_path / "plan.png") as image:
         assert np.asarray(image).std() > 10
+
+
+def test_the_plan_stays_the_same_when_imagebind_is_fetched(tmp_path):
+    """The published file holds six towers, of which two are loaded."""
+    preset = dataclasses.replace(load_preset("7b"), folder=tmp_path)
+    before = plan(preset, 12)
+    (tmp_path / "imagebind").mkdir()
+    shapes = json.loads((GOLDEN / "imagebind_huge_keys.json").read_text())["keys"]
+    torch.save({key: torch.zeros(1).expand(shape) for key, shape in shapes.items()}, tmp_path / "imagebind" / "imagebind_huge.pth")
+    after = plan(preset, 12)
+    assert [row.where for row in after.rows] == [row.where for row in before.rows]
+    counts = [next(row.part.parameters for row in one.rows if row.part.name == "encoder") for one in (before, after)]
+    assert counts[0] == 719_065_088 and 0 <= counts[1] - counts[0] <= 8  # the file also has a scale or two that are no parameters
 
 
 def test_sizes_come_from_the_files_that_are_there(tmp_path):
