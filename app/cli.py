@@ -98,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     plan = command("plan", run_plan, "where the parts of a preset go in a GPU's memory")
     plan.add_argument("preset", nargs="?", default="7b", help="7b, nano or a folder (default: %(default)s)")
     plan.add_argument("--vram", type=float, default=24.0, metavar="GIB", help="the GPU's memory (default: %(default)s)")
+    plan.add_argument("--ram", type=float, metavar="GIB", help="free main memory, for what the GPU does not hold (default: enough)")
     plan.add_argument("--precision", help=f"{PRECISION_HELP}, or a smaller one where that does not fit, as at run time)")
     plan.add_argument("--pixels", type=int, help="side of a picture (default: the preset's)")
     plan.add_argument("--frames", type=int, help="length of a film (default: the preset's)")
@@ -183,7 +184,7 @@ def run_plan(options: argparse.Namespace) -> int:
     preset = module("nextgpt_core.config").load_preset(options.preset)
     asked = {"image": options.pixels and (options.pixels, options.pixels), "frames": options.frames, "seconds": options.seconds}
     sizes = replace(memory.sizes_of(preset), **{name: size for name, size in asked.items() if size})
-    plan = memory.plan(preset, options.vram, options.precision, sizes=sizes)
+    plan = memory.plan(preset, options.vram, options.precision, sizes=sizes, ram=options.ram)
     print(plan.table())
     if options.picture:
         plan.picture(options.picture)

@@ -17,7 +17,7 @@ from nextgpt_core import published
 from nextgpt_core.config import load_preset
 from nextgpt_core.encoders.imagebind import HUGE, HUGE_OUT, ImageBind
 from nextgpt_core.errors import ConfigError
-from nextgpt_core.memory import CPU, GIB, GPU, OFFLOADED, Sizes, parts_of, plan, sizes_of
+from nextgpt_core.memory import CPU, GIB, GPU, OFFLOADED, Sizes, cpu_bytes, parts_of, plan, sizes_of
 
 MODALITIES = ("image", "video", "audio")
 GOLDEN = Path(__file__).parent / "golden"
@@ -99,6 +99,29 @@ def test_without_a_precision_the_plan_is_the_one_of_the_run_time(vram, precision
     assert [row.part.name for row in found.rows if row.where == CPU] == on_cpu
     assert ("so it is loaded in 4bit" in found.table()) == (precision == "4bit")
     assert ("many times slower: video" in found.table()) == bool(on_cpu)
+
+
+def test_fewer_bits_where_main_memory_is_short():
+    """In 16 GiB a float16 model leaves all parts to main memory in turn; where that is full, fewer bits leave less to it."""
+    roomy, short = plan("7b", 16, ram=64), plan("7b", 16, ram=8)
+    assert roomy.precision == "float16" and roomy.main_memory > 16 * GIB
+    assert short.precision in ("8bit", "4bit") and short.main_memory <= 8 * GIB
+    assert "Main memory: " in roomy.table() and "64.0 GiB are free." in roomy.table()
+    assert f"does not fit with what would wait in 8.0 GiB of free main memory, so it is loaded in {short.precision}" in short.table()
+    assert "too little: close other programs" in plan("7b", 16, "float16", ram=8).table()
+    assert "Main memory" not in plan("7b", 16).table()
+
+
+def test_all_parts_count_on_a_cpu(tmp_path):
+    preset = dataclasses.replace(load_preset("7b"), folder=tmp_path)
+    (tmp_path / "imagebind").mkdir()
+    save_file(
+        {"modality_trunks.vision.a": torch.zeros(7), "modality_trunks.text.a": torch.zeros(9)}, tmp_path / "imagebind" / "a.safetensors"
+    )
+    parts, needed = cpu_bytes(preset, "8bit")
+    assert list(parts) == ["llm", "encoder"] and parts["encoder"] == 4 * 7  # the decoders are not there
+    assert 7.5e9 < parts["llm"] < 11e9 and 13e9 < needed < 14e9  # read in 16 bits before it is rounded
+    assert cpu_bytes(preset, "float32")[1] > 27e9
 
 
 def test_the_sizes_are_the_decoders_own():
