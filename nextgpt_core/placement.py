@@ -5,7 +5,7 @@ A decoder or encoder that runs out of memory is tried once more with everything 
 
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -106,14 +106,14 @@ class PlacedDecoder(_Placed):
     def generate(
         self, condition: Tensor, *, settings: DecoderSettings, generator: torch.Generator, on_step: StepCallback | None = None
     ) -> Any:
-        """As the decoder's own; a second try begins with the same noise and decodes in tiles."""
+        """As the decoder's own; a second try begins with the same noise and works in the smallest pieces."""
         noise = generator.get_state()
 
         def work(again: bool) -> Any:
             if again:
                 generator.set_state(noise)
-                self.part.spare_memory()
-            return self.part.generate(condition, settings=settings, generator=generator, on_step=on_step)
+            with self.part.sparing_memory() if again else nullcontext():
+                return self.part.generate(condition, settings=settings, generator=generator, on_step=on_step)
 
         with generation_errors(self.part.noun):  # moving it can fail too
             return self._at_work(work)

@@ -131,19 +131,28 @@ def test_out_of_memory_is_tried_once_more_from_the_same_noise(moves, monkeypatch
     wanted = decoder.generate(condition(decoder), settings=SETTINGS, generator=seeded())
     placed = place(model(moves, decoder), a_plan(llm=GPU, encoder=GPU, image=GPU), "cpu:0").decoders["image"]
     moves.clear()
-    calls = []
-    finish = decoder.finish
+    calls, batches = [], []
+    finish, predict = decoder.finish, decoder.predict
 
     def fails_first(*args):
-        calls.append(1)
+        calls.append((decoder.vae.use_tiling, decoder.vae.use_slicing, decoder.vae.tile_latent_min_size))
         if len(calls) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return finish(*args)
 
+    def watched(latents, *rest):
+        batches.append(len(latents))
+        return predict(latents, *rest)
+
     monkeypatch.setattr(decoder, "finish", fails_first)
+    monkeypatch.setattr(decoder, "predict", watched)
+    whole = decoder.vae.tile_latent_min_size
     assert np.array_equal(placed.generate(condition(decoder), settings=SETTINGS, generator=seeded()), wanted)
     assert ("llm", "cpu") in moves and moves[-1] == ("llm", "cpu:0")  # it stepped aside for the second try and came back
-    assert decoder.vae.use_tiling
+    assert calls == [(False, False, whole), (True, True, whole // 2)]
+    assert batches == [2] * SETTINGS.steps + [1] * (2 * SETTINGS.steps)
+    assert np.array_equal(placed.generate(condition(decoder), settings=SETTINGS, generator=seeded()), wanted)
+    assert calls[-1] == (False, False, whole) and batches[-1] == 2  # the next medium is made as ever
 
 
 def test_out_of_memory_twice_is_reported_and_the_next_turn_works(moves, monkeypatch):

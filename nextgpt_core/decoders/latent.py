@@ -18,6 +18,7 @@ from nextgpt_core.decoders.preview import LinearPreview
 from nextgpt_core.errors import ConfigError, GenerationError, NextGPTError, OutOfMemory, is_out_of_memory
 
 log = logging.getLogger(__name__)
+_TILES = ("tile_sample_min_size", "tile_latent_min_size")  # of diffusers' VAEs: pixels, and the latent cells that these are
 
 
 class LatentDecoder(ABC):
@@ -55,6 +56,7 @@ class LatentDecoder(ABC):
         self.condition_shape: tuple[int, int] = (unconditional.shape[0], unconditional.shape[1])
         self.defaults = defaults
         self.patch = patch
+        self._apart = False  # run the halves of guidance one after the other
         self.shrink = patch * 2 ** (len(self.vae.config.block_out_channels) - 1)  # pixels per latent cell
         self._linear = LinearPreview(self.decode_latents, self.unet.config.in_channels)
         if self.device.type == "cpu":
@@ -82,9 +84,23 @@ class LatentDecoder(ABC):
             module.to(device)
         return self
 
-    def spare_memory(self) -> None:
-        """Decode in overlapping tiles from now on: slower, and the seams may show faintly, but the peak is that of one tile."""
-        self.vae.enable_tiling()
+    @contextmanager
+    def sparing_memory(self) -> Iterator[None]:
+        """The smallest peak, for the length of a context: the halves of guidance one after the other, and the VAE decodes frame by frame
+        in overlapping tiles of half the size. Slower, and seams may show faintly; afterwards a seed gives the bytes it always gave."""
+        before = {name: getattr(self.vae, name) for name in ("use_slicing", "use_tiling", *_TILES) if hasattr(self.vae, name)}
+        smaller = {name: max(1, before[name] // 2) for name in _TILES if name in before}
+        try:
+            self._apart = True
+            self._set_vae({**before, "use_slicing": True, "use_tiling": True, **smaller})
+            yield
+        finally:
+            self._apart = False
+            self._set_vae(before)
+
+    def _set_vae(self, switches: Mapping[str, Any]) -> None:
+        for name, value in switches.items():
+            setattr(self.vae, name, value)
 
     @torch.no_grad()
     def generate(
@@ -112,7 +128,7 @@ class LatentDecoder(ABC):
             wish = condition.float().to(self.device)[None]
             latents = denoise(
                 noise,
-                predict=self.predict,
+                predict=self._predict_apart if self._apart else self.predict,
                 condition=wish,
                 unconditional=self.unconditional.to(self.device)[None],
                 scheduler=make_scheduler(self.noise_schedule, self.scheduler),
@@ -151,6 +167,10 @@ class LatentDecoder(ABC):
         """One pass of the U-Net; pictures and films take the condition [B, L, D] by cross-attention."""
         dtype = self.unet.dtype
         return self.unet(latents.to(dtype), timestep, encoder_hidden_states=condition.to(dtype)).sample.float()
+
+    def _predict_apart(self, latents: Tensor, timestep: Tensor, condition: Tensor) -> Tensor:
+        """`predict` for each of the batch alone: the same but for rounding, with the activations of one."""
+        return torch.cat([self.predict(one, timestep, its) for one, its in zip(latents.split(1), condition.split(1))])
 
     @abstractmethod
     def finish(self, latents: Tensor, settings: DecoderSettings) -> Any:
