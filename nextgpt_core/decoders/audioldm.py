@@ -35,7 +35,7 @@ class AudioLDMDecoder(LatentDecoder):
     @classmethod
     def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32) -> "AudioLDMDecoder":
         """Load a folder of diffusers strictly (see DecoderFolder)."""
-        folder = DecoderFolder(path, defaults={"seconds": 5.0, "steps": 25, "guidance": 7.5}, dtype=dtype)
+        folder = DecoderFolder(path, defaults={"seconds": 9.0, "steps": 25, "guidance": 7.5}, dtype=dtype)
         return cls(
             unet=folder.network("unet", UNet2DConditionModel),
             vocoder=folder.vocoder(),
