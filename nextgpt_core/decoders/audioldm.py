@@ -62,7 +62,8 @@ class AudioLDMDecoder(LatentDecoder):
         return self.unet(latents.to(dtype), timestep, encoder_hidden_states=None, class_labels=labels).sample.float()
 
     def finish(self, latents: Tensor, settings: DecoderSettings) -> AudioClip:
-        samples = self.vocoder(self.decode_latents(latents)[0, 0])  # [frames, bins] -> [n]
+        mel = self.valid(self.decode_latents(latents))[0, 0]
+        samples = self.valid(self.vocoder(mel))  # [frames, bins] -> [n]
         wanted = int(self._seconds(settings) * self.vocoder.rate)
         return AudioClip(samples=samples[:wanted].float().cpu().numpy(), rate=self.vocoder.rate)
 

@@ -137,9 +137,13 @@ class LatentDecoder(ABC):
                 on_step=self._completing(on_step, wish),
             )
             latents = self.complete(latents, wish)
-            if not torch.isfinite(latents).all():
-                raise GenerationError(f"The {self.noun} came out as invalid numbers; try other settings or float32.")
-            return self.finish(latents, settings)
+            return self.finish(self.valid(latents), settings)
+
+    def valid(self, values: Tensor) -> Tensor:
+        """The same values. Raises GenerationError where a network ran out of its 16 bits: as a medium they would be noise or silence."""
+        if not torch.isfinite(values).all():
+            raise GenerationError(f"The {self.noun} came out as invalid numbers; try other settings or float32.")
+        return values
 
     def complete(self, denoised: Tensor, conditions: Tensor) -> Tensor:
         """What the loop made [B, …] for conditions [B, L, D] -> latents: with a mean, the loop makes only what is added to it."""

@@ -50,7 +50,7 @@ class StableDiffusionDecoder(LatentDecoder):
         return (1, self.unet.config.in_channels, self.side, self.side)
 
     def finish(self, latents: Tensor, settings: DecoderSettings) -> np.ndarray:
-        picture = as_picture(self.decode_latents(latents)[0])
+        picture = as_picture(self.valid(self.decode_latents(latents))[0])
         if self.safety is not None and not self.safety(picture):
             raise GenerationError("The safety checker held this picture back; try other words or another seed.")
         return picture

@@ -55,7 +55,7 @@ class ZeroscopeDecoder(LatentDecoder):
 
     def finish(self, latents: Tensor, settings: DecoderSettings) -> VideoClip:
         frames = latents[0].transpose(0, 1)  # [T, C, h, w]
-        made = [as_picture(frame) for some in frames.split(_FRAMES_AT_ONCE) for frame in self.decode_latents(some)]
+        made = [as_picture(frame) for some in frames.split(_FRAMES_AT_ONCE) for frame in self.valid(self.decode_latents(some))]
         return VideoClip(frames=np.stack(made), fps=self.fps)
 
     def preview(self, latents: Tensor) -> np.ndarray:

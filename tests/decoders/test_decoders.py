@@ -254,6 +254,17 @@ def test_safety_checker_holds_a_picture_back():
         decoder.generate(condition(decoder), settings=SETTINGS, generator=seeded())
 
 
+@pytest.mark.parametrize(("modality", "part"), [("image", "vae"), ("video", "vae"), ("audio", "vae"), ("audio", "vocoder")])
+def test_a_decoder_that_overflows_after_the_latents_is_an_error(monkeypatch, modality, part):
+    """float16 ends at 65504: a VAE or vocoder that goes beyond it would give a black picture or silence."""
+    decoder = DECODERS[modality]()
+    network = decoder.vae.decoder if part == "vae" else decoder.vocoder.model
+    forward = network.forward
+    monkeypatch.setattr(network, "forward", lambda *inputs, **options: forward(*inputs, **options) * torch.inf)
+    with pytest.raises(GenerationError, match="came out as invalid numbers"):
+        decoder.generate(condition(decoder), settings=SETTINGS, generator=seeded())
+
+
 def write_folder(path, decoder, settings: dict) -> None:
     decoder.unet.save_pretrained(path / "unet")
     decoder.vae.save_pretrained(path / "vae")
