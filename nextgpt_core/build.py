@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 from dataclasses import replace
+from inspect import signature
 
 import psutil
 import torch
@@ -150,7 +151,11 @@ def build_template(preset: Preset, model: NextGPT) -> Template:
 def build_encoder(preset: Preset) -> Encoder:
     """The frozen encoder, checked against what the preset says of it."""
     require_known(preset.encoder.kind, ENCODERS, where=f"{preset.name}: encoder.kind")
-    encoder: Encoder = ENCODERS[preset.encoder.kind](preset.file(preset.encoder.path))
+    make = ENCODERS[preset.encoder.kind]
+    options = {"legacy": True} if preset.encoder.legacy else {}
+    if not options.keys() <= signature(make).parameters.keys():
+        raise ConfigError(f"{preset.name}: encoder.legacy is set, and the encoder '{preset.encoder.kind}' has no such way; leave it out.")
+    encoder: Encoder = make(preset.file(preset.encoder.path), **options)
     _agree(preset, "encoder.width", preset.encoder.width, encoder.width)
     for modality, count in preset.encoder.tokens.items():
         if modality not in encoder.modalities:
@@ -162,7 +167,7 @@ def build_encoder(preset: Preset) -> Encoder:
 def build_decoder(preset: Preset, modality: str, output: OutputConfig) -> Decoder:
     """One decoder, checked against the projection that feeds it."""
     require_known(output.decoder, DECODERS, where=f"{preset.name}: outputs.{modality}.decoder")
-    decoder: Decoder = DECODERS[output.decoder](preset.file(output.path), dtype=getattr(torch, output.precision))
+    decoder: Decoder = DECODERS[output.decoder](preset.file(output.path), dtype=getattr(torch, output.precision), tiling=output.tiling)
     _agree(preset, f"outputs.{modality}.condition_shape", list(output.condition_shape), list(decoder.condition_shape))
     if decoder.modality != modality:
         raise ConfigError(f"{preset.name}: the decoder '{output.decoder}' makes {decoder.modality}, not {modality}.")

@@ -33,11 +33,12 @@ class AudioLDMDecoder(LatentDecoder):
         return config.projection_class_embeddings_input_dim
 
     @classmethod
-    def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32) -> "AudioLDMDecoder":
+    def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32, tiling: bool = False) -> "AudioLDMDecoder":
         """Load a folder of diffusers strictly (see DecoderFolder)."""
         folder = DecoderFolder(path, defaults={"seconds": 9.0, "steps": 25, "guidance": 7.5}, dtype=dtype)
         return cls(
             unet=folder.network("unet", UNet2DConditionModel),
+            tiling=tiling,
             vocoder=folder.vocoder(),
             defaults=DecoderSettings(
                 steps=folder.settings["steps"], guidance=folder.settings["guidance"], seconds=folder.settings["seconds"]

@@ -38,9 +38,11 @@ class LatentDecoder(ABC):
         scheduler: str = "dpm++",
         patch: int = 1,
         mean: ConditionalMean | None = None,
+        tiling: bool = False,
     ) -> None:
         """`noise_schedule` is a diffusers scheduler_config; `unconditional` [L, D] is the encoding of ""; the VAE sees pictures whose
-        pixels were folded into channels by `patch` (pixel unshuffle); with a `mean` the U-Net makes what is added to it."""
+        pixels were folded into channels by `patch` (pixel unshuffle); with a `mean` the U-Net makes what is added to it;
+        `tiling` decodes in overlapping tiles (large media, little memory)."""
         if unconditional.ndim != 2:
             raise ConfigError(f"The unconditional encoding of the {self.noun} decoder must be [L, D], not {list(unconditional.shape)}.")
         self.unet, self.vae = unet, vae
@@ -49,6 +51,8 @@ class LatentDecoder(ABC):
         _agree(self.noun, "latent channels", unet=unet.config.in_channels, other=vae.config.latent_channels, of="VAE")
         unet.eval().requires_grad_(False)
         vae.eval().requires_grad_(False)
+        if tiling:
+            vae.enable_tiling()
         self.mean = mean.eval().requires_grad_(False) if mean is not None else None
         self.noise_schedule = dict(noise_schedule)
         self.scheduler = scheduler

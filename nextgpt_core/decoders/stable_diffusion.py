@@ -31,11 +31,14 @@ class StableDiffusionDecoder(LatentDecoder):
         self.safety = safety
 
     @classmethod
-    def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32, safety: bool = True) -> "StableDiffusionDecoder":
+    def from_folder(
+        cls, path: Path, *, dtype: torch.dtype = torch.float32, safety: bool = True, tiling: bool = False
+    ) -> "StableDiffusionDecoder":
         """Load a folder of diffusers strictly (see DecoderFolder). A safety checker in it is used unless `safety` is False."""
         folder = DecoderFolder(path, defaults={"pixels": 512, "steps": 25, "guidance": 7.5}, dtype=dtype)
         return cls(
             unet=folder.network("unet", UNet2DConditionModel),
+            tiling=tiling,
             pixels=folder.settings["pixels"],
             safety=folder.safety_check() if safety else None,
             defaults=DecoderSettings(steps=folder.settings["steps"], guidance=folder.settings["guidance"]),

@@ -23,13 +23,11 @@ class ZeroscopeDecoder(LatentDecoder):
     modality = "video"
     noun = "film"
 
-    def __init__(self, *, height: int, width: int, fps: float, tiling: bool = False, **parts: Any) -> None:
-        """`parts` as in LatentDecoder; `tiling` decodes each frame in overlapping tiles (large frames, little memory)."""
+    def __init__(self, *, height: int, width: int, fps: float, **parts: Any) -> None:
+        """`parts` as in LatentDecoder."""
         super().__init__(**parts)
         self.grid = (cells(height, self.shrink, self.noun), cells(width, self.shrink, self.noun))
         self.fps = fps
-        if tiling:
-            self.vae.enable_tiling()
 
     @classmethod
     def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32, tiling: bool = False) -> "ZeroscopeDecoder":
