@@ -148,7 +148,7 @@ def test_the_plan_stays_the_same_when_imagebind_is_fetched(tmp_path):
     before = plan(preset, 12)
     (tmp_path / "imagebind").mkdir()
     shapes = json.loads((GOLDEN / "imagebind_huge_keys.json").read_text())["keys"]
-    torch.save({key: torch.zeros(1).expand(shape) for key, shape in shapes.items()}, tmp_path / "imagebind" / "imagebind_huge.pth")
+    torch.save({key: torch.zeros(()).expand(shape) for key, shape in shapes.items()}, tmp_path / "imagebind" / "imagebind_huge.pth")
     after = plan(preset, 12)
     assert [row.where for row in after.rows] == [row.where for row in before.rows]
     counts = [next(row.part.parameters for row in one.rows if row.part.name == "encoder") for one in (before, after)]
