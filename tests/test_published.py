@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from nextgpt_core.build import build, build_template, build_trainable, on_cpu, placement_for
+from nextgpt_core.build import CPU_MARGIN, build, build_template, build_trainable, on_cpu, placement_for
 from nextgpt_core.check import check
 from nextgpt_core.checkpoints import read_tensors, verify_manifest
 from nextgpt_core.config import Preset, load_preset, with_precision
@@ -136,7 +136,7 @@ def test_sixteen_bit_parts_on_a_cpu(converted):
     """A CPU computes in 32 bits, or in our own 8 where the language model would not fit that way."""
     half = {name: dataclasses.replace(output, precision="float16") for name, output in converted.outputs.items()}
     preset = dataclasses.replace(with_precision(converted, "float16"), outputs=half)
-    rounded, wide = (1.2 * cpu_bytes(preset, precision)[1] for precision in ("8bit", "float32"))
+    rounded, wide = (CPU_MARGIN * cpu_bytes(preset, precision)[1] for precision in ("8bit", "float32"))
     assert on_cpu(preset, free=rounded).llm.precision == "8bit" and on_cpu(preset, free=wide).llm.precision == "float32"
     with pytest.raises(OutOfMemory, match=r"needs \d+\.\d GiB .* with a 8bit language model \(llm .*, encoder .*\), and 0\.0 are"):
         on_cpu(preset, free=0)
