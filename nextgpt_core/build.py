@@ -14,7 +14,7 @@ from nextgpt_core.decoders import DECODERS
 from nextgpt_core.decoders.base import Decoder
 from nextgpt_core.encoders import ENCODERS
 from nextgpt_core.encoders.base import Encoder
-from nextgpt_core.errors import CheckpointMissing, ConfigError, OutOfMemory
+from nextgpt_core.errors import CheckpointMissing, ConfigError, OutOfMemory, is_out_of_memory
 from nextgpt_core.llm import LanguageModel, load_language_model
 from nextgpt_core.memory import GIB, Plan, cpu_bytes, plan
 from nextgpt_core.model import NextGPT
@@ -45,9 +45,15 @@ def build(preset: Preset, *, device: str = "cpu", precision: str | None = None, 
         preset = with_precision(preset, where.precision)
     try:
         model = _load(preset, device, decoders)
+        return model if where is None else place(model, where, device)
     except CheckpointMissing as error:
         raise CheckpointMissing(f"{error} `python3 launch.py check {preset.handle}` says what is missing and what to do.") from error
-    return model if where is None else place(model, where, device)
+    except Exception as error:
+        if not is_out_of_memory(error) or isinstance(error, OutOfMemory):
+            raise
+        raise OutOfMemory(
+            f"There was not enough memory to load {preset.name}; close other programs, or load a smaller language model (--precision)."
+        ) from error
 
 
 def _load(preset: Preset, device: str, decoders: Collection[str] | None) -> NextGPT:

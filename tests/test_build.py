@@ -14,7 +14,7 @@ from nextgpt_core.checkpoints import save_tensors
 from nextgpt_core.config import load_preset
 from nextgpt_core.encoders.imagebind import ImageBind, Tower
 from nextgpt_core.engine import Engine
-from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError
+from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError, OutOfMemory
 from nextgpt_core.messages import MediaReady, Message, TurnSettings
 from nextgpt_core.quantised import Int8Linear
 from tests.decoders import tiny as networks
@@ -105,6 +105,15 @@ def test_a_precision_that_there_is_not(folder):
 def test_what_is_missing_says_which_preset_to_check(folder):
     (folder / "lora.safetensors").unlink()
     with pytest.raises(CheckpointMissing, match=rf"lora\.safetensors is not there\. `python3 launch\.py check {folder}` says"):
+        build(load_preset(folder))
+
+
+def test_memory_that_is_full_while_loading_is_a_sentence(folder, monkeypatch):
+    def full(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr(build_module, "build_encoder", full)
+    with pytest.raises(OutOfMemory, match="not enough memory to load tiny; close other programs"):
         build(load_preset(folder))
 
 
