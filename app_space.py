@@ -36,18 +36,22 @@ PRECISION = os.environ.get("PRECISION")  # of the language model; empty: what fi
 STORAGE = Path(os.environ.get("NEXTGPT_STORAGE", "/data"))  # where a Space keeps files over restarts, if it has such a place
 ZERO_GPU = spaces is not None and bool(os.environ.get("SPACES_ZERO_GPU"))
 STEPS = 25  # what a decoder of the published preset takes where the request does not say
-STEP_SECONDS = {"image": 0.06, "video": 1.0, "audio": 0.06}
+STEP_SECONDS = {"image": 0.06, "video": 1.0, "audio": 0.06}  # a film of FRAMES frames, a sound of SECONDS seconds
+FRAMES, SECONDS = 24, 9.0
+MARGIN = 1.25  # a turn that outlives its slot is lost, and what is left of a slot costs its visitor nothing
 LONGEST = 120  # seconds; a visitor's day has few minutes, and a slot longer than what is left of them is refused
 
 
 def slot_seconds(messages: Sequence[Message], settings: TurnSettings, *_: Any) -> int:
-    """How long a GPU is asked for: the text, the files to look at, and the decoders that will run; one, the slowest, where the model
+    """How long a GPU is asked for: the text, the files to look at, and each medium that is asked for; one of each kind where the model
     chooses."""
     asked = settings.answer_with
-    may = [STEP_SECONDS[name] for name in STEP_SECONDS if name not in settings.forbid and (asked is None or name in asked)]
-    making = (sum(may) if asked is not None else max(may, default=0.0)) * (settings.steps or STEPS)
+    longer = {"video": (settings.frames or FRAMES) / FRAMES, "audio": (settings.seconds or SECONDS) / SECONDS}
+    may = [name for name in STEP_SECONDS if name not in settings.forbid and (asked is None or name in asked)]
+    making = sum(STEP_SECONDS[name] * longer.get(name, 1.0) for name in may) * (settings.steps or STEPS)
+    tokens = settings.max_new_tokens or load_preset(PRESET).sampling.max_new_tokens
     files = sum(len(message.media) for message in messages)
-    return min(LONGEST, round(10 + settings.max_new_tokens * 0.05 + files + making))
+    return min(LONGEST, round(MARGIN * (10 + tokens * 0.05 + files + making)))
 
 
 class SlotEngine:
@@ -58,9 +62,7 @@ class SlotEngine:
     def __init__(self, engine: TurnMaker) -> None:
         SlotEngine.engine = engine
 
-    def turn(
-        self, messages: Sequence[Message], settings: TurnSettings, *, cancel: threading.Event, out_dir: Path
-    ) -> Iterator[Event]:
+    def turn(self, messages: Sequence[Message], settings: TurnSettings, *, cancel: threading.Event, out_dir: Path) -> Iterator[Event]:
         """As the engine's own. A cancel ends the slot at its next event. No slot to be had is a GenerationError that says why."""
         try:
             for event in turn_in_slot(list(messages), settings, out_dir):
@@ -111,7 +113,7 @@ def main() -> None:
     if ZERO_GPU:
         os.environ["HF_DEACTIVATE_ASYNC_LOAD"] = "1"  # transformers would load in threads
     loaded = SlotEngine(load()) if ZERO_GPU else None  # here and now: see above; elsewhere the page is there while the model loads
-    page = make_page(lambda: loaded or load(), settings, name=PRESET)
+    page = make_page(lambda: loaded or load(), settings, name=PRESET, sampling=load_preset(PRESET).sampling)
     serve(page, settings, host="0.0.0.0", port=int(os.environ.get("PORT", "7860")))
 
 

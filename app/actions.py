@@ -346,9 +346,9 @@ def choices_from(values: dict[str, Any]) -> Choices:
     return Choices(
         answer=values.get("answer") or "auto",
         forbid=tuple(values.get("forbid") or ()),
-        temperature=float(values.get("temperature") or 0.0),
-        top_p=float(values.get("top_p") or 1.0),
-        max_new_tokens=int(values.get("max_new_tokens") or 200),
+        temperature=values.get("temperature"),
+        top_p=values.get("top_p") or None,
+        max_new_tokens=int(values.get("max_new_tokens") or 0) or None,
         guidance=float(values.get("guidance") or 0.0),
         steps=steps,
         seconds=float(values.get("seconds") or 0.0),

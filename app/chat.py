@@ -29,6 +29,7 @@ from app.private import Private, name_no_uploads, run_no_errands
 from app.render import Renderer
 from app.settings import ANSWERS, MADE, QUALITIES, Choices, Settings
 from app.translate import translated
+from nextgpt_core.config import SamplingConfig
 
 STYLE = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
@@ -49,8 +50,10 @@ class Page(gr.Blocks):
         return [next(made) if one in predictions else gr.skip() for one in block_fn.outputs]
 
 
-def make_page(load: Callable[[], TurnMaker], settings: Settings, *, name: str, seed: int | None = None) -> gr.Blocks:
-    """The page over an engine that `load` brings, in the background. `name` is the preset's."""
+def make_page(
+    load: Callable[[], TurnMaker], settings: Settings, *, name: str, seed: int | None = None, sampling: SamplingConfig | None = None
+) -> gr.Blocks:
+    """The page over an engine that `load` brings, in the background. `name` is the preset's; its `sampling` is where sliders begin."""
     data = settings.data_path
     os.environ["GRADIO_TEMP_DIR"] = str(data)  # uploads lie beside the results, and what lies here is served without a copy
     store = FileStore(data / "kept", keep_hours=settings.keep_hours)
@@ -60,14 +63,14 @@ def make_page(load: Callable[[], TurnMaker], settings: Settings, *, name: str, s
     start_sweeping(store, data, library)
     with Page(title="NExT-GPT Chat", fill_height=True, fill_width=True, analytics_enabled=False) as page:
         actions = Actions(settings, store, library, desk, loader, Renderer(store))
-        parts = lay_out(settings, seed)
+        parts = lay_out(settings, seed, sampling or SamplingConfig())
         wire(page, actions, parts)
     queue = page.queue(default_concurrency_limit=64)._queue
     queue.sleep_when_free, queue.progress_update_sleep_when_free = PAUSE, 10 * PAUSE
     return page
 
 
-def lay_out(settings: Settings, seed: int | None) -> dict[str, Any]:
+def lay_out(settings: Settings, seed: int | None, sampling: SamplingConfig) -> dict[str, Any]:
     """All components, by name."""
     t = gr.I18n()
     parts: dict[str, Any] = {
@@ -90,7 +93,7 @@ def lay_out(settings: Settings, seed: int | None) -> dict[str, Any]:
     with gr.Sidebar(open=False, width=330, position="right", elem_id="nx-right"):
         gr.Markdown(t("settings"), elem_classes="nx-title")
         with gr.Column():
-            parts |= controls(t, seed)
+            parts |= controls(t, seed, sampling)
     with gr.Column(elem_id="nx-main"):
         parts["status"] = gr.HTML("", elem_id="nx-status")
         parts["chat"] = gr.Chatbot(

@@ -83,9 +83,9 @@ def parser() -> argparse.ArgumentParser:
     ask.add_argument("--forbid", choices=list(MADE), action="append", default=[], help="what must not be made; may be repeated")
     ask.add_argument("--quality", choices=list(QUALITIES), default="balanced")
     ask.add_argument("--seed", type=int)
-    ask.add_argument("--temperature", type=float, default=0.0)
-    ask.add_argument("--top-p", type=float, default=0.9)
-    ask.add_argument("--max-new-tokens", type=int, default=200)
+    ask.add_argument("--temperature", type=float, help="0 always takes the likeliest word (default: the preset's)")
+    ask.add_argument("--top-p", type=float, help="words are drawn from this share of the likelihood (default: the preset's)")
+    ask.add_argument("--max-new-tokens", type=int, help="length of the text (default: the preset's)")
     ask.add_argument("--guidance", type=float, default=0.0, help="0: the model's own")
     ask.add_argument("--steps", type=int, default=0, help="0: by --quality")
     ask.add_argument("--seconds", type=float, default=0.0, help="length of a sound; 0: the model's own")
@@ -98,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     plan = command("plan", run_plan, "where the parts of a preset go in a GPU's memory")
     plan.add_argument("preset", nargs="?", default="7b", help="7b, nano or a folder (default: %(default)s)")
     plan.add_argument("--vram", type=float, default=24.0, metavar="GIB", help="the GPU's memory (default: %(default)s)")
+    plan.add_argument("--ram", type=float, metavar="GIB", help="free main memory, for what the GPU does not hold (default: enough)")
     plan.add_argument("--precision", help=f"{PRECISION_HELP}, or a smaller one where that does not fit, as at run time)")
     plan.add_argument("--pixels", type=int, help="side of a picture (default: the preset's)")
     plan.add_argument("--frames", type=int, help="length of a film (default: the preset's)")
@@ -120,7 +121,10 @@ def run_chat(options: argparse.Namespace) -> int:
     print("Starting the page…", flush=True)
     from app.chat import make_page, serve
 
-    page = make_page(lambda: load_engine(options.preset, options.precision), settings, name=options.preset, seed=options.seed)
+    sampling = module("nextgpt_core.config").load_preset(options.preset).sampling
+    page = make_page(
+        lambda: load_engine(options.preset, options.precision), settings, name=options.preset, seed=options.seed, sampling=sampling
+    )
     address = serve(page, settings, host=options.host, port=options.port, share=options.share, auth=auth, wait=False)
     print(f"The chat is at {address} (stop it with Ctrl+C).", flush=True)
     page.block_thread()
@@ -180,7 +184,7 @@ def run_plan(options: argparse.Namespace) -> int:
     preset = module("nextgpt_core.config").load_preset(options.preset)
     asked = {"image": options.pixels and (options.pixels, options.pixels), "frames": options.frames, "seconds": options.seconds}
     sizes = replace(memory.sizes_of(preset), **{name: size for name, size in asked.items() if size})
-    plan = memory.plan(preset, options.vram, options.precision, sizes=sizes)
+    plan = memory.plan(preset, options.vram, options.precision, sizes=sizes, ram=options.ram)
     print(plan.table())
     if options.picture:
         plan.picture(options.picture)

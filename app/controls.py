@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from app.settings import MADE, MAX_STEPS, ROOT
+from nextgpt_core.config import SamplingConfig
 
 MEDIA = ROOT / "assets" / "examples"
 
@@ -57,8 +58,8 @@ def example_message(index: int) -> dict[str, Any]:
     return {"text": words, "files": [str(MEDIA / file)] if file else []}
 
 
-def controls(t: gr.I18n, seed: int | None) -> dict[str, Any]:
-    """The controls of the settings' panel, by name: what many change first, the rest folded."""
+def controls(t: gr.I18n, seed: int | None, sampling: SamplingConfig) -> dict[str, Any]:
+    """The controls of the settings' panel, by name: what many change first, the rest folded. Sliders begin at the preset's `sampling`."""
     parts: dict[str, Any] = {}
     parts["forbid"] = gr.CheckboxGroup(list(MADE), label=t("forbid"), info=t("forbid_info"), elem_id="nx-forbid")
     with gr.Row():
@@ -69,9 +70,9 @@ def controls(t: gr.I18n, seed: int | None) -> dict[str, Any]:
         def slider(name: str, low: float, high: float, value: float, step: float) -> None:
             parts[name] = gr.Slider(low, high, value, step=step, label=t(name), info=t(f"{name}_info"), elem_id=f"nx-{name}")
 
-        slider("temperature", 0, 1.5, 0, 0.05)
-        slider("top_p", 0.05, 1, 0.9, 0.05)
-        slider("max_new_tokens", 16, 512, 200, 8)
+        slider("temperature", 0, 1.5, sampling.temperature, 0.05)
+        slider("top_p", 0.05, 1, sampling.top_p, 0.05)
+        slider("max_new_tokens", 16, 512, sampling.max_new_tokens, 2)
         slider("guidance", 0, 15, 0, 0.5)
         slider("steps", 0, MAX_STEPS, 0, 1)
         slider("seconds", 0, 10, 0, 0.5)

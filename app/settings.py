@@ -70,13 +70,13 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What a person set on the page (or in the terminal) for the next answer. 0 means: the preset's own default."""
+    """What a person set on the page (or in the terminal) for the next answer. None (for a decoder 0) means: the preset's own default."""
 
     answer: str = "auto"
     forbid: tuple[str, ...] = ()  # of "picture", "sound", "film"
-    temperature: float = 0.0
-    top_p: float = 0.9
-    max_new_tokens: int = 200
+    temperature: float | None = None
+    top_p: float | None = None
+    max_new_tokens: int | None = None
     guidance: float = 0.0
     steps: int = 0
     seconds: float = 0.0

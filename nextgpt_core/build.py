@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 from dataclasses import replace
+from inspect import signature
 
 import psutil
 import torch
@@ -13,9 +14,9 @@ from nextgpt_core.decoders import DECODERS
 from nextgpt_core.decoders.base import Decoder
 from nextgpt_core.encoders import ENCODERS
 from nextgpt_core.encoders.base import Encoder
-from nextgpt_core.errors import CheckpointMissing, ConfigError, OutOfMemory
+from nextgpt_core.errors import CheckpointMissing, ConfigError, OutOfMemory, is_out_of_memory
 from nextgpt_core.llm import LanguageModel, load_language_model
-from nextgpt_core.memory import GIB, Plan, language_model_part, plan
+from nextgpt_core.memory import GIB, Plan, cpu_bytes, plan
 from nextgpt_core.model import NextGPT
 from nextgpt_core.placement import free_bytes, place
 from nextgpt_core.projections import INPUT_KINDS, InputProjection, OutputProjection
@@ -24,11 +25,10 @@ from nextgpt_core.quantised import quantise_linears
 from nextgpt_core.token_order import confirm_token_order
 
 log = logging.getLogger(__name__)
+CPU_MARGIN = 1.1  # on what all parts take in main memory: for what is computed
 
 
-def build(
-    preset: Preset, *, device: str = "cpu", precision: str | None = None, decoders: Collection[str] | None = None
-) -> NextGPT:
+def build(preset: Preset, *, device: str = "cpu", precision: str | None = None, decoders: Collection[str] | None = None) -> NextGPT:
     """A NextGPT that can take turns: everything loaded strictly, the adapter merged where the weights allow it.
 
     `precision` is the language model's; None: the preset's own, or what the memory there is allows. On a GPU the parts are placed by a
@@ -37,16 +37,23 @@ def build(
     says so; everything else that is missing raises CheckpointMissing.
     """
     where = None
+    free = psutil.virtual_memory().available
     if device == "cpu":
-        preset = on_cpu(preset, free=psutil.virtual_memory().available, precision=precision)
+        preset = on_cpu(preset, free=free, precision=precision, decoders=decoders)
     else:
-        where = placement_for(preset, free_bytes(device) / GIB, precision)
+        where = placement_for(preset, free_bytes(device) / GIB, precision, ram=free / GIB)
         preset = with_precision(preset, where.precision)
     try:
         model = _load(preset, device, decoders)
+        return model if where is None else place(model, where, device)
     except CheckpointMissing as error:
         raise CheckpointMissing(f"{error} `python3 launch.py check {preset.handle}` says what is missing and what to do.") from error
-    return model if where is None else place(model, where, device)
+    except Exception as error:
+        if not is_out_of_memory(error) or isinstance(error, OutOfMemory):
+            raise
+        raise OutOfMemory(
+            f"There was not enough memory to load {preset.name}; close other programs, or load a smaller language model (--precision)."
+        ) from error
 
 
 def _load(preset: Preset, device: str, decoders: Collection[str] | None) -> NextGPT:
@@ -70,23 +77,35 @@ def _load(preset: Preset, device: str, decoders: Collection[str] | None) -> Next
     return model.eval()
 
 
-def on_cpu(preset: Preset, *, free: float, precision: str | None = None) -> Preset:
+def on_cpu(preset: Preset, *, free: float, precision: str | None = None, decoders: Collection[str] | None = None) -> Preset:
     """The preset in precisions that a CPU is good at: decoders in float32, the language model in `precision`; where none is asked for, a
-    16-bit one in float32 too if `free` bytes of memory are enough for that, and in 8 bits elsewhere."""
+    16-bit one in float32 too if `free` bytes of memory are enough for that beside all other parts, and in 8 bits elsewhere.
+
+    Raises OutOfMemory where they are not enough for that either.
+    """
     outputs = {modality: replace(output, precision="float32") for modality, output in preset.outputs.items()}
     preset = replace(preset, outputs=outputs)
-    if precision is not None:
-        return with_precision(preset, precision)
-    if preset.llm.precision not in ("float16", "bfloat16"):
-        return preset
-    wide = 1.2 * language_model_part(preset, "float32").weights < free
-    log.info("%s: the language model runs in %s on this CPU", preset.name, "float32" if wide else "8 bits")
-    return with_precision(preset, "float32" if wide else "8bit")
+    asked = precision or preset.llm.precision
+    choices = [asked] if precision is not None or asked not in ("float16", "bfloat16") else ["float32", "8bit"]
+    for choice in choices:
+        found = with_precision(preset, choice)
+        try:
+            parts, needed = cpu_bytes(preset, choice, decoders=decoders)
+        except ConfigError:  # no language model: loading it says so better
+            return found
+        if CPU_MARGIN * needed <= free:
+            log.info("%s: the language model runs in %s on this CPU", preset.name, choice)
+            return found
+    sizes = ", ".join(f"{name} {size / GIB:.1f}" for name, size in parts.items())
+    raise OutOfMemory(
+        f"{preset.name} on a CPU needs {CPU_MARGIN * needed / GIB:.1f} GiB of free memory with a {choice} language model ({sizes}), and "
+        f"{free / GIB:.1f} are free; close other programs, leave decoders out (fetch --only), or use a machine with more memory or a GPU."
+    )
 
 
-def placement_for(preset: Preset, vram_gb: float, precision: str | None = None) -> Plan:
-    """The plan for `vram_gb` GiB of free memory. Raises OutOfMemory where nothing fits."""
-    found = plan(preset, vram_gb, precision)
+def placement_for(preset: Preset, vram_gb: float, precision: str | None = None, *, ram: float | None = None) -> Plan:
+    """The plan for `vram_gb` GiB of free GPU memory and `ram` GiB of free main memory. Raises OutOfMemory where nothing fits."""
+    found = plan(preset, vram_gb, precision, ram=ram)
     if found.refusal is not None:
         raise OutOfMemory(found.refusal)
     if precision is None and found.precision != preset.llm.precision:
@@ -96,9 +115,7 @@ def placement_for(preset: Preset, vram_gb: float, precision: str | None = None) 
 
 def build_trainable(preset: Preset, *, device: str = "cpu") -> NextGPT:
     """The part of the system that is trained, around the frozen language model: fresh projections, tokens and adapter."""
-    llm = load_language_model(
-        preset.file(preset.llm.path), added_tokens=preset.added_tokens, precision=preset.llm.precision, device=device
-    )
+    llm = load_language_model(preset.file(preset.llm.path), added_tokens=preset.added_tokens, precision=preset.llm.precision, device=device)
     _agree(preset, "llm.width", preset.llm.width, llm.width)
     _agree(preset, "llm.vocabulary", preset.llm.vocabulary, llm.vocabulary)
     llm.add_lora(rank=preset.lora.rank, alpha=preset.lora.alpha, targets=preset.lora.targets, dropout=preset.lora.dropout)
@@ -117,9 +134,7 @@ def assemble_around(preset: Preset, llm: LanguageModel) -> NextGPT:
         spread=preset.input_projection.spread,
     )
     output_projections = {
-        modality: OutputProjection(
-            llm_width=llm.width, condition_shape=output.condition_shape, width=output.width, layers=output.layers
-        )
+        modality: OutputProjection(llm_width=llm.width, condition_shape=output.condition_shape, width=output.width, layers=output.layers)
         for modality, output in preset.outputs.items()
     }
     return NextGPT(
@@ -142,7 +157,11 @@ def build_template(preset: Preset, model: NextGPT) -> Template:
 def build_encoder(preset: Preset) -> Encoder:
     """The frozen encoder, checked against what the preset says of it."""
     require_known(preset.encoder.kind, ENCODERS, where=f"{preset.name}: encoder.kind")
-    encoder: Encoder = ENCODERS[preset.encoder.kind](preset.file(preset.encoder.path))
+    make = ENCODERS[preset.encoder.kind]
+    options = {"legacy": True} if preset.encoder.legacy else {}
+    if not options.keys() <= signature(make).parameters.keys():
+        raise ConfigError(f"{preset.name}: encoder.legacy is set, and the encoder '{preset.encoder.kind}' has no such way; leave it out.")
+    encoder: Encoder = make(preset.file(preset.encoder.path), **options)
     _agree(preset, "encoder.width", preset.encoder.width, encoder.width)
     for modality, count in preset.encoder.tokens.items():
         if modality not in encoder.modalities:
@@ -154,7 +173,7 @@ def build_encoder(preset: Preset) -> Encoder:
 def build_decoder(preset: Preset, modality: str, output: OutputConfig) -> Decoder:
     """One decoder, checked against the projection that feeds it."""
     require_known(output.decoder, DECODERS, where=f"{preset.name}: outputs.{modality}.decoder")
-    decoder: Decoder = DECODERS[output.decoder](preset.file(output.path), dtype=getattr(torch, output.precision))
+    decoder: Decoder = DECODERS[output.decoder](preset.file(output.path), dtype=getattr(torch, output.precision), tiling=output.tiling)
     _agree(preset, f"outputs.{modality}.condition_shape", list(output.condition_shape), list(decoder.condition_shape))
     if decoder.modality != modality:
         raise ConfigError(f"{preset.name}: the decoder '{output.decoder}' makes {decoder.modality}, not {modality}.")

@@ -27,6 +27,7 @@ class EncoderConfig:
     path: str  # in the preset's folder
     width: int
     tokens: Mapping[str, int]
+    legacy: bool = False  # ImageBind: overlapping clips of short sounds as the original treats them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,7 @@ class OutputConfig:
     decoder: str  # a key of decoders.DECODERS
     path: str
     precision: str = "float32"  # one of DTYPES
+    tiling: bool = False  # the VAE decodes in overlapping tiles: slower, for large media and little memory
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,10 @@ from uuid import uuid4
 import torch
 from torch import Tensor
 
-from nextgpt_core.config import Preset, load_preset
+from nextgpt_core.config import Preset, SamplingConfig, load_preset
 from nextgpt_core.decoding import Context, Ended, Span, Text, decode, sampler
-from nextgpt_core.errors import Cancelled, MediaError, MessageError, NextGPTError, OutOfMemory
-from nextgpt_core.making import decoder_settings, make_medium
+from nextgpt_core.errors import Cancelled, MediaError, MessageError, NextGPTError, OutOfMemory, is_out_of_memory
+from nextgpt_core.making import decoder_settings, make_medium, sampling_settings
 from nextgpt_core.messages import (
     Event,
     Media,
@@ -46,11 +46,12 @@ Cancel = threading.Event | Callable[[], bool] | None
 class Engine:
     """Serves turns one after another; safe to call from several threads."""
 
-    def __init__(self, model: NextGPT, template: Template, *, context: int = 2048) -> None:
-        """`context` is how many positions prompt and answer may take together."""
+    def __init__(self, model: NextGPT, template: Template, *, context: int = 2048, sampling: SamplingConfig | None = None) -> None:
+        """`context` is how many positions prompt and answer may take together; `sampling` is for turns that do not say it themselves."""
         self.model = model
         self._template = template
         self._room = context
+        self._sampling = sampling or SamplingConfig()
         self._contexts: list[Context] = []  # the most recently used last
         self._conversations = max(1, min(CONVERSATIONS, CACHE_BYTES // model.llm.cache_bytes(context)))
         self._perceived: OrderedDict[tuple[str, str, int, int], Tensor] = OrderedDict()
@@ -68,7 +69,7 @@ class Engine:
         found = preset if isinstance(preset, Preset) else load_preset(preset)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         model = build(found, device=device, precision=precision)
-        return cls(model, build_template(found, model), context=found.llm.context)
+        return cls(model, build_template(found, model), context=found.llm.context, sampling=found.sampling)
 
     def turn(
         self, messages: Sequence[Message], settings: TurnSettings | None = None, *, cancel: Cancel = None, out_dir: Path
@@ -86,21 +87,24 @@ class Engine:
         self, messages: tuple[Message, ...], settings: TurnSettings, *, cancelled: Callable[[], bool], out_dir: Path
     ) -> Iterator[Event]:
         clock = Stopwatch()
+        sampling = sampling_settings(settings, self._sampling)
         seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
         answer: list[str | Media | None] = []  # in order; None where a medium is not made (yet)
         spans: list[SignalSpan] = []
         places: list[int] = []  # of the spans' media in `answer`
+        context: Context | None = None
         prompt_tokens = generated_tokens = 0
         reason: Literal["stop", "length", "cancelled"] = "cancelled"
         try:
             # 1. Perceive: every file a person sent becomes a few vectors in the language model's space.
             with clock("perceive"):
-                _check(messages, settings, room=self._room)
+                _check(messages, sampling, room=self._room)
                 messages = self._readable(messages, cancelled=cancelled)
 
             # 2. Assemble the prompt: words and media vectors, in the order of the conversation.
             with clock("prompt"):
-                prompt = self._prompt(messages, room=self._room - settings.max_new_tokens)
+                self.model.before_reading()
+                prompt = self._prompt(messages, room=self._room - sampling.max_new_tokens)
                 prompt_tokens = len(prompt.keys)
 
             # 3. Read it, from where it departs from what was read before.
@@ -111,7 +115,7 @@ class Engine:
             # 4. Write: text and complete signal spans. A span's states become its decoder's condition.
             conditions: list[Tensor] = []
             with clock("write"):
-                for written in self._write(context, state, settings, seed=seed, cancelled=cancelled):
+                for written in self._write(context, state, settings, sampling, seed=seed, cancelled=cancelled):
                     if isinstance(written, Text):
                         answer.append(written.text)
                         yield TextDelta(written.text)
@@ -134,9 +138,16 @@ class Engine:
             reason = ended
         except Cancelled:
             log.info("the turn was stopped")
-        except (torch.OutOfMemoryError, MemoryError) as error:  # the decoders and the encoder say so themselves
-            self._contexts.clear()
-            raise OutOfMemory("There was not enough memory for this answer; begin a new conversation, or ask for a shorter one.") from error
+        except Exception as error:
+            # A pass that broke off leaves layers of the cache with different lengths: nothing can be read into it any more.
+            self._contexts = [one for one in self._contexts if one is not context]
+            if is_out_of_memory(error):
+                self._contexts.clear()
+                if not isinstance(error, OutOfMemory):  # the encoder says so itself
+                    raise OutOfMemory(
+                        "There was not enough memory for this answer; begin a new conversation, or ask for a shorter one."
+                    ) from error
+            raise
 
         # 6. The answer, as the next turn will find it in the conversation.
         yield TurnDone(
@@ -200,7 +211,14 @@ class Engine:
         return best
 
     def _write(
-        self, context: Context, state: Tensor, settings: TurnSettings, *, seed: int, cancelled: Callable[[], bool]
+        self,
+        context: Context,
+        state: Tensor,
+        settings: TurnSettings,
+        sampling: SamplingConfig,
+        *,
+        seed: int,
+        cancelled: Callable[[], bool],
     ) -> Iterator[Text | Span | Ended]:
         signals = self.model.signals
         asked = settings.answer_with
@@ -208,8 +226,8 @@ class Engine:
             context,
             state,
             signals=signals,
-            choose=sampler(temperature=settings.temperature, top_p=settings.top_p, generator=_generator(seed)),
-            max_new_tokens=settings.max_new_tokens,
+            choose=sampler(temperature=sampling.temperature, top_p=sampling.top_p, generator=_generator(seed)),
+            max_new_tokens=sampling.max_new_tokens,
             stop_ids=self._template.stop_ids,
             stop_strings=self._template.stop_strings,
             forbid=settings.forbid | (frozenset() if asked is None else frozenset(signals) - asked),
@@ -277,13 +295,13 @@ class Stopwatch:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begin
 
 
-def _check(messages: tuple[Message, ...], settings: TurnSettings, *, room: int) -> None:
+def _check(messages: tuple[Message, ...], sampling: SamplingConfig, *, room: int) -> None:
     if not messages or messages[-1].role != "user":
         raise MessageError("There is nothing to answer: the last message must be the user's.")
     if not messages[-1].text.strip() and not messages[-1].media:
         raise MessageError("This message is empty. Please write something or add a file.")
-    if not 1 <= settings.max_new_tokens < room:
-        raise MessageError(f"An answer can have 1 to {room - 1} tokens, not {settings.max_new_tokens}.")
+    if not 1 <= sampling.max_new_tokens < room:
+        raise MessageError(f"An answer can have 1 to {room - 1} tokens, not {sampling.max_new_tokens}.")
 
 
 def _joined(answer: Sequence[str | Media | None]) -> tuple[str | Media, ...]:

@@ -14,6 +14,9 @@ NextGPTError
 └── Cancelled              the user pressed stop
 """
 
+# How libraries say it where they raise a plain RuntimeError or OSError, in lower case.
+_FULL = ("out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed", "can't allocate memory", "cannot allocate memory")
+
 
 class NextGPTError(Exception):
     """Base of all errors raised on purpose; `str(error)` is shown to users."""
@@ -61,3 +64,10 @@ class OutOfMemory(NextGPTError):
 
 class Cancelled(NextGPTError):
     """The user pressed stop."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Does an error mean that memory is full? CUDA, its libraries and the CPU's allocator each have a form of their own for it."""
+    if isinstance(error, OutOfMemory | MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's; torch is not imported here
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(words in str(error).lower() for words in _FULL)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nextgpt_core.config import SamplingConfig
 from nextgpt_core.decoders.base import Decoder, DecoderSettings
 from nextgpt_core.errors import Cancelled
 from nextgpt_core.messages import MediaProgress, TurnSettings
@@ -46,9 +47,16 @@ def make_medium(
 
 def decoder_settings(settings: TurnSettings, defaults: DecoderSettings) -> DecoderSettings:
     """The turn's settings where it has some, the decoder's own elsewhere."""
-    names = ("steps", "guidance", "seconds", "frames")
-    said = {name: value for name in names if (value := getattr(settings, name)) is not None}
-    return replace(defaults, **said)
+    return replace(defaults, **_said(settings, ("steps", "guidance", "seconds", "frames")))
+
+
+def sampling_settings(settings: TurnSettings, defaults: SamplingConfig) -> SamplingConfig:
+    """The turn's settings where it has some, the preset's elsewhere."""
+    return replace(defaults, **_said(settings, ("temperature", "top_p", "max_new_tokens")))
+
+
+def _said(settings: TurnSettings, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(settings, name)) is not None}
 
 
 def _in_background(work: Callable[[Callable[[MediaProgress], None]], Any]) -> Generator[MediaProgress, None, Any]:

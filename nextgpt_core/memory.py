@@ -6,6 +6,7 @@ that are asked for. Parts run one after another, so what is not in use may wait 
 
 import json
 import math
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 from safetensors import safe_open
 
-from nextgpt_core.checkpoints import read_pickle
+from nextgpt_core.checkpoints import read_pickle, refuse_damaged
 from nextgpt_core.config import Preset, load_preset, with_precision
+from nextgpt_core.encoders.imagebind import TOWERS, tower_of
 from nextgpt_core.errors import ConfigError
 from nextgpt_core.published import LANGUAGE_MODELS, PARAMETERS
 
@@ -80,6 +82,13 @@ class Plan:
     busiest: str  # the part that runs at that moment
     refusal: str | None  # why it does not fit, and what to do
     instead_of: str | None = None  # the preset's precision, where a smaller one was chosen
+    ram: int | None = None  # bytes of main memory that are free, where that is known
+    ram_decided: bool = False  # the smaller precision was chosen for want of main memory
+
+    @property
+    def main_memory(self) -> int:
+        """Bytes of main memory for the parts that are not resident: in 16 bits those that wait there, in 32 those that work there."""
+        return sum(row.part.weights * {GPU: 0, OFFLOADED: 1, CPU: 2}[row.where] for row in self.rows)
 
     @property
     def fits(self) -> bool:
@@ -90,7 +99,10 @@ class Plan:
 
     def instead(self) -> str:
         """Why the language model is not in the preset's own precision."""
-        return f"a {self.instead_of} language model does not fit {self.vram / GIB:.1f} GiB, so it is loaded in {self.precision}"
+        room = f"{self.vram / GIB:.1f} GiB"
+        if self.ram_decided and self.ram is not None:
+            room = f"with what would wait in {self.ram / GIB:.1f} GiB of free main memory"
+        return f"a {self.instead_of} language model does not fit {room}, so it is loaded in {self.precision}"
 
     def table(self) -> str:
         """For the terminal: a row per part, and the verdict."""
@@ -111,6 +123,12 @@ class Plan:
             )
             if self.instead_of is not None:
                 lines.append(f"Here {self.instead()}.")
+            if self.ram is not None:
+                short = self.main_memory > self.ram
+                lines.append(
+                    f"Main memory: {self.main_memory / GIB:.1f} GiB for what is not resident, {self.ram / GIB:.1f} GiB are free"
+                    f"{', which is too little: close other programs.' if short else '.'}"
+                )
             if slow := [row.part.name for row in self.rows if row.where == CPU]:
                 lines.append(f"On the CPU, many times slower: {', '.join(slow)}. Smaller media may fit: --pixels, --frames, --seconds.")
         return "\n".join(lines)
@@ -120,24 +138,51 @@ class Plan:
         _draw(self, path)
 
 
-def plan(preset: str | Preset, vram_gb: float, precision: str | None = None, *, sizes: Sizes | None = None) -> Plan:
+def plan(
+    preset: str | Preset, vram_gb: float, precision: str | None = None, *, sizes: Sizes | None = None, ram: float | None = None
+) -> Plan:
     """Place a preset's parts in `vram_gb` GiB of GPU memory, keeping as many resident as possible.
 
-    `precision` is the language model's; None: the preset's own, or the widest smaller one that leaves nothing to the CPU. `sizes`: None
-    for the decoders' own. Never raises for lack of memory: `Plan.refusal` says what to do. Raises ConfigError where a part's size cannot
-    be known.
+    `precision` is the language model's; None: the preset's own, or the widest smaller one that leaves nothing to the CPU and no more
+    to main memory than the `ram` GiB that are free there (None: not looked at). `sizes`: None for the decoders' own. Never raises for lack
+    of memory: `Plan.refusal` says what to do. Raises ConfigError where a part's size cannot be known.
     """
     found = load_preset(preset) if isinstance(preset, str) else preset
     if not 0 < vram_gb < math.inf:
         raise ConfigError(f"A GPU's memory is a number of GiB above 0, not {vram_gb}.")
-    sizes, vram = sizes or sizes_of(found), int(vram_gb * GIB)
+    sizes, vram, free = sizes or sizes_of(found), int(vram_gb * GIB), None if ram is None else int(ram * GIB)
     if precision is not None:
-        return _place(with_precision(found, precision), vram, sizes)
+        return replace(_place(with_precision(found, precision), vram, sizes), ram=free)
     own = found.llm.precision
     plans = [_place(with_precision(found, one), vram, sizes) for one in (own, *_SMALLER.get(own, ()))]
     fitting = [one for one in plans if one.fits]
-    chosen = next((one for one in fitting if all(row.where != CPU for row in one.rows)), (fitting or plans)[-1])
-    return replace(chosen, instead_of=None if chosen.precision == own else own)
+    without_ram = _widest(fitting) or plans[-1]
+    chosen = _widest([one for one in fitting if free is None or one.main_memory <= free]) or without_ram
+    instead_of = None if chosen.precision == own else own
+    return replace(chosen, instead_of=instead_of, ram=free, ram_decided=chosen is not without_ram)
+
+
+def _widest(fitting: list[Plan]) -> Plan | None:
+    """The first plan that leaves nothing to the CPU, or else the last one."""
+    return next((one for one in fitting if all(row.where != CPU for row in one.rows)), fitting[-1] if fitting else None)
+
+
+def cpu_bytes(preset: Preset, precision: str, *, decoders: Collection[str] | None = None) -> tuple[dict[str, int], int]:
+    """On a CPU, with the language model in `precision`: bytes by part of what is on disk, and the most that is held at once.
+
+    `decoders`: those that are loaded (None: all). Raises ConfigError where the language model is not there and its size not known.
+    """
+    plain = "float32" if precision == "8bit" else None  # our own 8 bits: what is not rounded works in float32
+    llm = language_model_part(preset, precision, plain=plain)
+    found = {"llm": llm.weights + llm.kept + llm.activations}
+    paths = {"encoder": preset.encoder.path}
+    paths |= {name: output.path for name, output in preset.outputs.items() if decoders is None or name in decoders}
+    for name, path in paths.items():
+        if _weight_files(preset.file(path)):  # one that is absent is not loaded
+            loaded = _LOADED.get(preset.encoder.kind, _everything) if name == "encoder" else _everything
+            found[name] = int(_count(preset, path, loaded=loaded) * BYTES["float32"])
+    wide = language_model_part(preset, "float16").weights if precision == "8bit" else 0  # it is rounded after it was read
+    return found, max(wide, sum(found.values()))
 
 
 def sizes_of(preset: Preset) -> Sizes:
@@ -178,7 +223,7 @@ def parts_of(preset: Preset, *, precision: str, sizes: Sizes) -> list[Part]:
     """All parts of a preset with their sizes; published ones need not be on disk."""
     media = 2.0  # the encoder and the decoders run in float16 on a GPU
     found = [language_model_part(preset, precision), _projections(preset)]
-    encoder = _count(preset, preset.encoder.path)
+    encoder = _count(preset, preset.encoder.path, loaded=_LOADED.get(preset.encoder.kind, _everything))
     found.append(_part("encoder", encoder, media, _ENCODER))
     at_work = {
         "image": math.prod(sizes.image) * max(_UNET_IMAGE, _VAE_IMAGE),
@@ -194,8 +239,11 @@ def _part(name: str, parameters: int, bytes_each: float, activations: float) -> 
     return Part(name=name, parameters=parameters, weights=int(parameters * bytes_each), activations=int(activations * SLACK))
 
 
-def language_model_part(preset: Preset, precision: str) -> Part:
-    """The language model in one of BYTES, from its config or what is known of the published one. Raises ConfigError."""
+def language_model_part(preset: Preset, precision: str, *, plain: str | None = None) -> Part:
+    """The language model in one of BYTES, from its config or what is known of the published one. Raises ConfigError.
+
+    What is not quantised is in `plain` (None: float32 beside float32, 16 bits elsewhere).
+    """
     path = preset.file(preset.llm.path) / "config.json"
     if path.is_file():
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -211,10 +259,10 @@ def language_model_part(preset: Preset, precision: str) -> Part:
     adapter = 0
     if precision in ("8bit", "4bit"):  # merged into the weights otherwise
         adapter = layers * 2 * preset.lora.rank * width * len(preset.lora.targets)
-    plain = BYTES["float32"] if precision == "float32" else BYTES["float16"]
-    weights = linear * BYTES[precision] + (tables + norms + adapter) * plain
-    cache = preset.llm.context * layers * int(2 * width * grouped) * plain
-    states = preset.llm.context * width * _STATES * plain
+    other = BYTES[plain or ("float32" if precision == "float32" else "float16")]
+    weights = linear * BYTES[precision] + (tables + norms + adapter) * other
+    cache = preset.llm.context * layers * int(2 * width * grouped) * other
+    states = preset.llm.context * width * _STATES * other
     return Part(
         name="llm",
         parameters=linear + tables + norms + adapter,
@@ -232,11 +280,19 @@ def _projections(preset: Preset) -> Part:
     return _part("projections", count, BYTES["float32"], 16 * 2**20)
 
 
-def _count(preset: Preset, path: str) -> int:
-    """Parameters in a part's folder, from its files or from what is known of the published one."""
+def _everything(key: str) -> bool:
+    return True
+
+
+# Of an encoder's file, what does not stay on disk.
+_LOADED: dict[str, Callable[[str], bool]] = {"imagebind": lambda key: tower_of(key) in TOWERS}
+
+
+def _count(preset: Preset, path: str, *, loaded: Callable[[str], bool] = _everything) -> int:
+    """Parameters that are loaded from a part's folder, from its files or from what is known of the published one."""
     folder = preset.file(path)
     if files := _weight_files(folder):
-        return sum(_numbers(file) for file in files)
+        return sum(size for file in files for key, size in _numbers(file) if loaded(key))
     if path in PARAMETERS:
         return sum(PARAMETERS[path].values())
     raise ConfigError(f"{folder} is not there, so the size of '{path}' is not known; fetch it first.")
@@ -253,11 +309,13 @@ def _weight_files(folder: Path) -> list[Path]:
     return found
 
 
-def _numbers(file: Path) -> int:
+def _numbers(file: Path) -> list[tuple[str, int]]:
+    """Each tensor of a file, and how many numbers it holds."""
     if file.suffix != ".safetensors":
-        return sum(value.numel() for value in read_pickle(file).values())
+        return [(key, value.numel()) for key, value in read_pickle(file).items()]
+    refuse_damaged(file)
     with safe_open(file, framework="pt") as tensors:
-        return sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118  (not a dict)
+        return [(key, math.prod(tensors.get_slice(key).get_shape())) for key in tensors.keys()]  # noqa: SIM118  (not a dict)
 
 
 def _peak(parts: list[Part], places: dict[str, str]) -> tuple[int, str]:
@@ -271,9 +329,7 @@ def _peak(parts: list[Part], places: dict[str, str]) -> tuple[int, str]:
     return int(moments[worst]), worst
 
 
-def _plan(
-    preset: Preset, vram: int, parts: list[Part], places: dict[str, str], peak: int, busiest: str, refusal: str | None
-) -> Plan:
+def _plan(preset: Preset, vram: int, parts: list[Part], places: dict[str, str], peak: int, busiest: str, refusal: str | None) -> Plan:
     rows = tuple(Row(part, places[part.name]) for part in parts)
     return Plan(preset=preset.name, vram=vram, precision=preset.llm.precision, rows=rows, peak=peak, busiest=busiest, refusal=refusal)
 

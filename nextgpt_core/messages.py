@@ -108,9 +108,9 @@ Event = TextDelta | SignalSpan | MediaStarted | MediaProgress | MediaReady | Med
 class TurnSettings:
     """How one turn is sampled and decoded. None means: the preset's own default."""
 
-    temperature: float = 0.0  # 0 is greedy
-    top_p: float = 0.9
-    max_new_tokens: int = 200
+    temperature: float | None = None  # 0 is greedy
+    top_p: float | None = None
+    max_new_tokens: int | None = None
     seed: int | None = None  # None draws one; it is reported in TurnDone
     answer_with: frozenset[str] | None = None  # force exactly these of {"text", "image", "audio", "video"}; None lets the model choose
     forbid: frozenset[str] = frozenset()  # modalities that must not be made

@@ -1,6 +1,6 @@
 """NExT-GPT: the parts, injected, and the three ways between them. What is trained has a name and a file."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class NextGPT(nn.Module):
         self.output_projections = nn.ModuleDict(dict(output_projections))
         self.encoder = encoder
         self.decoders: dict[str, Decoder] = dict(decoders or {})
+        self.before_reading: Callable[[], None] = lambda: None  # for `place`: makes sure that the language model is where it works
         self.boundary: tuple[int, int] = (llm.added[boundary_tokens[0]], llm.added[boundary_tokens[1]])
         self.signals = {modality: tuple(llm.added[token] for token in tokens) for modality, tokens in signal_tokens.items()}
 

@@ -5,7 +5,7 @@ A decoder or encoder that runs out of memory is tried once more with everything 
 
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from nextgpt_core.decoders.base import DecoderSettings, StepCallback
 from nextgpt_core.decoders.latent import LatentDecoder, generation_errors
 from nextgpt_core.encoders.imagebind import ImageBindEncoder
-from nextgpt_core.errors import OutOfMemory
+from nextgpt_core.errors import OutOfMemory, is_out_of_memory
 from nextgpt_core.memory import CPU, GPU, OFFLOADED, Plan
 from nextgpt_core.modalities import MODALITIES
 from nextgpt_core.model import NextGPT
@@ -34,6 +34,7 @@ def place(model: NextGPT, plan: Plan, device: torch.device | str = "cuda") -> Ne
     # Offloaded or not, the language model starts on the GPU: the plan moves it away only while something else is at work.
     if plan.precision != "8bit":  # which was loaded there, and cannot be moved
         model.llm.to(device)
+        model.before_reading = movable.bring_home
     encoder = model.encoder
     if isinstance(encoder, ImageBindEncoder) and plan.where("encoder") != CPU:
         encoder.model.half()
@@ -74,7 +75,9 @@ class _Placed:
         """`work(False)` with the part on the GPU. Out of memory, `work(True)` with everything else moved away."""
         try:
             return self._visit(work, everything=False)
-        except (OutOfMemory, torch.OutOfMemoryError, MemoryError) as error:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             log.warning("%s; trying once more with everything else moved away", error)
         return self._visit(work, everything=True)
 
@@ -103,14 +106,14 @@ class PlacedDecoder(_Placed):
     def generate(
         self, condition: Tensor, *, settings: DecoderSettings, generator: torch.Generator, on_step: StepCallback | None = None
     ) -> Any:
-        """As the decoder's own; a second try begins with the same noise and decodes in tiles."""
+        """As the decoder's own; a second try begins with the same noise and works in the smallest pieces."""
         noise = generator.get_state()
 
         def work(again: bool) -> Any:
             if again:
                 generator.set_state(noise)
-                self.part.spare_memory()
-            return self.part.generate(condition, settings=settings, generator=generator, on_step=on_step)
+            with self.part.sparing_memory() if again else nullcontext():
+                return self.part.generate(condition, settings=settings, generator=generator, on_step=on_step)
 
         with generation_errors(self.part.noun):  # moving it can fail too
             return self._at_work(work)
@@ -136,7 +139,9 @@ class PlacedEncoder(_Placed):
         """As the encoder's own; raises OutOfMemory where the second try fails too."""
         try:
             return self._at_work(lambda again: self.part.encode(modality, content))
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             noun = MODALITIES[modality].noun
             raise OutOfMemory(f"There was not enough memory to look at the {noun}; send a smaller one, or close other programs.") from error
 
@@ -164,8 +169,26 @@ class _Movable:
             yield
 
     def _aside(self, part: Any, back: ExitStack) -> None:
+        back.callback(self._return, part)  # before the move: one that breaks off has moved some of it
         part.to("cpu")
-        back.callback(part.to, self._device)
+
+    def _return(self, part: Any) -> None:
+        """Back to the GPU. Where it is full, the part stays until its next use, which tries again: what was made meanwhile is not lost."""
+        try:
+            part.to(self._device)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            log.warning("%s; a part that made room comes back when it is used next", error)
+
+    def bring_home(self) -> None:
+        """The language model where it works, also after a move that failed. Raises OutOfMemory."""
+        try:
+            self._model.llm.to(self._device)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemory("There is not enough GPU memory to bring the language model back; close other programs.") from error
 
 
 def empty_cache() -> None:

@@ -12,8 +12,9 @@ from nextgpt_core import build as build_module
 from nextgpt_core.build import build, build_template, build_trainable
 from nextgpt_core.checkpoints import save_tensors
 from nextgpt_core.config import load_preset
+from nextgpt_core.encoders.imagebind import ImageBind, Tower
 from nextgpt_core.engine import Engine
-from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError
+from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError, OutOfMemory
 from nextgpt_core.messages import MediaReady, Message, TurnSettings
 from nextgpt_core.quantised import Int8Linear
 from tests.decoders import tiny as networks
@@ -107,6 +108,15 @@ def test_what_is_missing_says_which_preset_to_check(folder):
         build(load_preset(folder))
 
 
+def test_memory_that_is_full_while_loading_is_a_sentence(folder, monkeypatch):
+    def full(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr(build_module, "build_encoder", full)
+    with pytest.raises(OutOfMemory, match="not enough memory to load tiny; close other programs"):
+        build(load_preset(folder))
+
+
 def test_saved_is_loaded(folder):
     first, second = build(load_preset(folder)), build(load_preset(folder))
     states, embeddings = torch.randn(2, 1, 2, 16)
@@ -151,6 +161,23 @@ def test_contradictions_are_refused(folder, path, value, message):
     error, text = (ConfigError, message) if message else (CheckpointMismatch, "expected")  # None: the trained projections do not fit either
     with pytest.raises(error, match=text):
         build(change(folder, *path, value=value))
+
+
+def test_tiling_is_set_from_the_preset(folder):
+    assert not build(load_preset(folder)).decoders["image"].vae.use_tiling
+    assert build(change(folder, "outputs", "image", "tiling", value=True)).decoders["image"].vae.use_tiling
+
+
+def test_legacy_is_set_from_the_preset(folder, monkeypatch):
+    preset = change(folder, "encoder", "legacy", value=True)
+    with pytest.raises(ConfigError, match=r"encoder\.legacy is set, and the encoder 'mean' has no such way"):
+        build_module.build_encoder(preset)
+    tower = {"vision": Tower(width=8, blocks=1, heads=2, patches=256, kernel=14)}
+    monkeypatch.setattr("nextgpt_core.encoders.imagebind.load_imagebind", lambda path, **_: ImageBind(tower, out=6).eval())
+    for legacy in (True, False):
+        change(folder, "encoder", "tokens", value={"image": 1})
+        change(folder, "encoder", "kind", value="imagebind")
+        assert build_module.build_encoder(change(folder, "encoder", "legacy", value=legacy)).legacy == legacy
 
 
 def test_unknown_template(folder):

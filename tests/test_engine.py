@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from nextgpt_core import engine as engine_module
+from nextgpt_core.config import SamplingConfig
 from nextgpt_core.engine import Engine
 from nextgpt_core.errors import GenerationError, MediaError, MessageError, OutOfMemory
 from nextgpt_core.messages import (
@@ -255,11 +256,54 @@ def test_no_gradients_and_no_inference_mode_leak_to_the_caller(engine, script, t
         assert not torch.is_inference_mode_enabled() and torch.is_grad_enabled()
 
 
-def test_a_conversation_that_does_not_fit_the_memory_is_a_sentence_and_the_next_one_works(engine, script, tmp_path, monkeypatch):
+def test_the_presets_sampling_is_used_where_a_turn_says_nothing(engine, monkeypatch, tmp_path):
+    seen = []
+
+    def spying(**options):
+        seen.append((options["temperature"], options["top_p"]))
+        return lambda scores: 65
+
+    monkeypatch.setattr(engine_module, "sampler", spying)
+    own = Engine(engine.model, engine._template, context=400, sampling=SamplingConfig(temperature=0.4, top_p=1.0, max_new_tokens=7))
+    lengths = []
+    for one in (TurnSettings(), TurnSettings(temperature=0.0, max_new_tokens=3), TurnSettings(top_p=0.5)):
+        lengths.append(list(own.turn([user("hi")], one, out_dir=tmp_path))[-1].generated_tokens)
+    assert seen == [(0.4, 1.0), (0.0, 1.0), (0.4, 0.5)] and lengths == [7, 3, 7]
+
+
+def test_the_language_model_is_brought_to_its_place_before_it_reads(engine, script, tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(MODEL, "before_reading", lambda: order.append("home"))
+    monkeypatch.setattr(Engine, "_prompt", lambda *_, **__: order.append("prompt"))
+    with pytest.raises(AttributeError):
+        list(engine.turn([user("hi")], TurnSettings(), out_dir=tmp_path))
+    assert order == ["home", "prompt"]
+
+
+def test_a_pass_that_breaks_off_does_not_spoil_the_next_turn(engine, script, tmp_path, monkeypatch):
+    script("fine")
+    before = [user("hello there")]
+    before += [list(engine.turn(before, TurnSettings(seed=1), out_dir=tmp_path))[-1].message, user("and now?")]
+    with monkeypatch.context() as patch:
+
+        def breaks(*_, **__):
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+        patch.setattr(MODEL.llm.network.layers[1], "forward", breaks)  # the first layer has read on, the second one has not
+        with pytest.raises(RuntimeError, match="illegal"):
+            list(engine.turn(before, TurnSettings(seed=1), out_dir=tmp_path))
+    events = list(engine.turn(before, TurnSettings(seed=1), out_dir=tmp_path))
+    assert events[-1].message.text == "fine"
+    cache = engine._contexts[-1].cache
+    assert {cache.get_seq_length(layer) for layer in range(2)} == {len(engine._contexts[-1].keys)}
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")])
+def test_a_conversation_that_does_not_fit_the_memory_is_a_sentence_and_the_next_one_works(engine, script, tmp_path, monkeypatch, error):
     script("fine")
 
     def full(*_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(MODEL.llm.network, "forward", full)

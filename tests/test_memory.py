@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from nextgpt_core import published
 from nextgpt_core.config import load_preset
 from nextgpt_core.encoders.imagebind import HUGE, HUGE_OUT, ImageBind
 from nextgpt_core.errors import ConfigError
-from nextgpt_core.memory import CPU, GIB, GPU, OFFLOADED, Sizes, parts_of, plan, sizes_of
+from nextgpt_core.memory import CPU, GIB, GPU, OFFLOADED, Sizes, cpu_bytes, parts_of, plan, sizes_of
 
 MODALITIES = ("image", "video", "audio")
+GOLDEN = Path(__file__).parent / "golden"
 
 
 def count(build) -> int:
@@ -99,6 +101,29 @@ def test_without_a_precision_the_plan_is_the_one_of_the_run_time(vram, precision
     assert ("many times slower: video" in found.table()) == bool(on_cpu)
 
 
+def test_fewer_bits_where_main_memory_is_short():
+    """In 16 GiB a float16 model leaves all parts to main memory in turn; where that is full, fewer bits leave less to it."""
+    roomy, short = plan("7b", 16, ram=64), plan("7b", 16, ram=8)
+    assert roomy.precision == "float16" and roomy.main_memory > 16 * GIB
+    assert short.precision in ("8bit", "4bit") and short.main_memory <= 8 * GIB
+    assert "Main memory: " in roomy.table() and "64.0 GiB are free." in roomy.table()
+    assert f"does not fit with what would wait in 8.0 GiB of free main memory, so it is loaded in {short.precision}" in short.table()
+    assert "too little: close other programs" in plan("7b", 16, "float16", ram=8).table()
+    assert "Main memory" not in plan("7b", 16).table()
+
+
+def test_all_parts_count_on_a_cpu(tmp_path):
+    preset = dataclasses.replace(load_preset("7b"), folder=tmp_path)
+    (tmp_path / "imagebind").mkdir()
+    save_file(
+        {"modality_trunks.vision.a": torch.zeros(7), "modality_trunks.text.a": torch.zeros(9)}, tmp_path / "imagebind" / "a.safetensors"
+    )
+    parts, needed = cpu_bytes(preset, "8bit")
+    assert list(parts) == ["llm", "encoder"] and parts["encoder"] == 4 * 7  # the decoders are not there
+    assert 7.5e9 < parts["llm"] < 11e9 and 13e9 < needed < 14e9  # read in 16 bits before it is rounded
+    assert cpu_bytes(preset, "float32")[1] > 27e9
+
+
 def test_the_sizes_are_the_decoders_own():
     """A small preset is not planned as if its films were the published ones."""
     assert sizes_of(load_preset("7b")) == Sizes()
@@ -115,6 +140,19 @@ def test_table_and_picture(tmp_path):
     found.picture(tmp_path / "plan.png")
     with Image.open(tmp_path / "plan.png") as image:
         assert np.asarray(image).std() > 10
+
+
+def test_the_plan_stays_the_same_when_imagebind_is_fetched(tmp_path):
+    """The published file holds six towers, of which two are loaded."""
+    preset = dataclasses.replace(load_preset("7b"), folder=tmp_path)
+    before = plan(preset, 12)
+    (tmp_path / "imagebind").mkdir()
+    shapes = json.loads((GOLDEN / "imagebind_huge_keys.json").read_text())["keys"]
+    torch.save({key: torch.zeros(()).expand(shape) for key, shape in shapes.items()}, tmp_path / "imagebind" / "imagebind_huge.pth")
+    after = plan(preset, 12)
+    assert [row.where for row in after.rows] == [row.where for row in before.rows]
+    counts = [next(row.part.parameters for row in one.rows if row.part.name == "encoder") for one in (before, after)]
+    assert counts[0] == 719_065_088 and 0 <= counts[1] - counts[0] <= 8  # the file also has a scale or two that are no parameters
 
 
 def test_sizes_come_from_the_files_that_are_there(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from nextgpt_core.encoders.imagebind import HUGE, ImageBind, ImageBindEncoder, Tower
-from nextgpt_core.errors import Cancelled, OutOfMemory
+from nextgpt_core.errors import Cancelled, GenerationError, OutOfMemory, is_out_of_memory
 from nextgpt_core.memory import CPU, GPU, OFFLOADED, Part, Plan, Row
 from nextgpt_core.placement import place
 from tests.decoders.test_decoders import SETTINGS, audio_decoder, condition, image_decoder, seeded
@@ -84,24 +84,75 @@ def test_a_sixteen_bit_decoder_on_the_cpu_computes_in_thirty_two(moves):
     assert {part.dtype for part in found.parts().values()} == {torch.float32}
 
 
+FULL = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    MemoryError(),
+    torch.AcceleratorError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    OSError(12, "Cannot allocate memory"),
+]
+
+
+@pytest.mark.parametrize("error", FULL, ids=lambda error: str(error)[:30])
+def test_every_form_of_out_of_memory_is_known_and_tried_again(moves, monkeypatch, error):
+    assert is_out_of_memory(error)
+    decoder = image_decoder()
+    placed = place(model(moves, decoder), a_plan(llm=GPU, encoder=GPU, image=GPU), "cpu:0").decoders["image"]
+    finish, errors = decoder.finish, [error]
+
+    def fails_first(*args):
+        if errors:
+            raise errors.pop()
+        return finish(*args)
+
+    monkeypatch.setattr(decoder, "finish", fails_first)
+    assert placed.generate(condition(decoder), settings=SETTINGS, generator=seeded()).shape == (16, 16, 3)
+
+
+def test_another_error_is_not_tried_again(moves, monkeypatch):
+    decoder = image_decoder()
+    placed = place(model(moves, decoder), a_plan(llm=GPU, encoder=GPU, image=GPU), "cpu:0").decoders["image"]
+    calls = []
+
+    def fails(*args):
+        calls.append(1)
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(decoder, "finish", fails)
+    with pytest.raises(GenerationError, match="illegal"):
+        placed.generate(condition(decoder), settings=SETTINGS, generator=seeded())
+    assert len(calls) == 1
+
+
 def test_out_of_memory_is_tried_once_more_from_the_same_noise(moves, monkeypatch):
     decoder = image_decoder()
     wanted = decoder.generate(condition(decoder), settings=SETTINGS, generator=seeded())
     placed = place(model(moves, decoder), a_plan(llm=GPU, encoder=GPU, image=GPU), "cpu:0").decoders["image"]
     moves.clear()
-    calls = []
-    finish = decoder.finish
+    calls, batches = [], []
+    finish, predict = decoder.finish, decoder.predict
 
     def fails_first(*args):
-        calls.append(1)
+        calls.append((decoder.vae.use_tiling, decoder.vae.use_slicing, decoder.vae.tile_latent_min_size))
         if len(calls) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return finish(*args)
 
+    def watched(latents, *rest):
+        batches.append(len(latents))
+        return predict(latents, *rest)
+
     monkeypatch.setattr(decoder, "finish", fails_first)
+    monkeypatch.setattr(decoder, "predict", watched)
+    whole = decoder.vae.tile_latent_min_size
     assert np.array_equal(placed.generate(condition(decoder), settings=SETTINGS, generator=seeded()), wanted)
     assert ("llm", "cpu") in moves and moves[-1] == ("llm", "cpu:0")  # it stepped aside for the second try and came back
-    assert decoder.vae.use_tiling
+    assert calls == [(False, False, whole), (True, True, whole // 2)]
+    assert batches == [2] * SETTINGS.steps + [1] * (2 * SETTINGS.steps)
+    assert np.array_equal(placed.generate(condition(decoder), settings=SETTINGS, generator=seeded()), wanted)
+    assert calls[-1] == (False, False, whole) and batches[-1] == 2  # the next medium is made as ever
 
 
 def test_out_of_memory_twice_is_reported_and_the_next_turn_works(moves, monkeypatch):
@@ -120,19 +171,49 @@ def test_out_of_memory_twice_is_reported_and_the_next_turn_works(moves, monkeypa
     assert placed.generate(condition(decoder), settings=SETTINGS, generator=seeded()).shape == (16, 16, 3)
 
 
+FAILURE = torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize("to", ["cpu", "cpu:0"])  # on the way out, and on the way back
+def test_a_language_model_that_is_half_moved_comes_back(moves, monkeypatch, to):
+    decoder = image_decoder()
+    found = place(model(moves, decoder), a_plan(llm=OFFLOADED, encoder=GPU, image=OFFLOADED), "cpu:0")
+    move, broken = Llm.to, [1, 1]
+
+    def breaks(self, device):
+        move(self, device)
+        if str(device) == to and broken:
+            broken.pop()
+            raise FAILURE
+
+    monkeypatch.setattr(Llm, "to", breaks)
+    moves.clear()
+    if to == "cpu":  # both tries fail: the medium is reported, and the way back is taken each time
+        with pytest.raises(OutOfMemory):
+            found.decoders["image"].generate(condition(decoder), settings=SETTINGS, generator=seeded())
+        assert [device for part, device in moves if part == "llm"] == ["cpu", "cpu:0"] * 2
+    else:  # the medium is not lost, and the next use brings the model back
+        assert found.decoders["image"].generate(condition(decoder), settings=SETTINGS, generator=seeded()).shape == (16, 16, 3)
+        with pytest.raises(OutOfMemory, match="bring the language model back"):
+            found.before_reading()
+        found.before_reading()
+        assert [device for part, device in moves if part == "llm"] == ["cpu", "cpu:0", "cpu:0", "cpu:0"]
+
+
 def placed_encoder(moves, places):
     decoder = image_decoder()
     return place(model(moves, decoder), a_plan(llm=GPU, image=GPU, **places), "cpu:0")
 
 
-def test_encoder_out_of_memory_is_tried_once_more(moves, monkeypatch):
+@pytest.mark.parametrize("full", FULL, ids=lambda error: str(error)[:30])
+def test_encoder_out_of_memory_is_tried_once_more(moves, monkeypatch, full):
     found = placed_encoder(moves, {"encoder": OFFLOADED})
     calls = []
 
     def fails_first(self, modality, content):
         calls.append(modality)
         if len(calls) == 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise full
         return torch.ones(1, 4)
 
     monkeypatch.setattr(ImageBindEncoder, "encode", fails_first)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from nextgpt_core.build import build, build_template, build_trainable, on_cpu, placement_for
+from nextgpt_core.build import CPU_MARGIN, build, build_template, build_trainable, on_cpu, placement_for
 from nextgpt_core.check import check
 from nextgpt_core.checkpoints import read_tensors, verify_manifest
 from nextgpt_core.config import Preset, load_preset, with_precision
@@ -18,7 +18,7 @@ from nextgpt_core.encoders import imagebind
 from nextgpt_core.encoders.imagebind import ImageBind
 from nextgpt_core.engine import Engine
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, ConfigError, OutOfMemory
-from nextgpt_core.memory import CPU, plan
+from nextgpt_core.memory import CPU, cpu_bytes, plan
 from nextgpt_core.messages import Media, MediaFailed, MediaReady, Message, TurnDone, TurnSettings
 from nextgpt_core.model import TRAINED_FILES
 from tests.decoders import tiny
@@ -136,7 +136,13 @@ def test_sixteen_bit_parts_on_a_cpu(converted):
     """A CPU computes in 32 bits, or in our own 8 where the language model would not fit that way."""
     half = {name: dataclasses.replace(output, precision="float16") for name, output in converted.outputs.items()}
     preset = dataclasses.replace(with_precision(converted, "float16"), outputs=half)
-    assert on_cpu(preset, free=0).llm.precision == "8bit"
+    rounded, wide = (CPU_MARGIN * cpu_bytes(preset, precision)[1] for precision in ("8bit", "float32"))
+    assert on_cpu(preset, free=rounded).llm.precision == "8bit" and on_cpu(preset, free=wide).llm.precision == "float32"
+    with pytest.raises(OutOfMemory, match=r"needs \d+\.\d GiB .* with a 8bit language model \(llm .*, encoder .*\), and 0\.0 are"):
+        on_cpu(preset, free=0)
+    with pytest.raises(OutOfMemory, match="with a float32 language model"):
+        on_cpu(preset, free=rounded / 2, precision="float32")
+    assert on_cpu(preset, free=rounded, decoders=()).llm.precision == "float32"  # what is left out leaves room
     model = build(preset)
     assert model.llm.dtype == torch.float32
     assert all(next(decoder.unet.parameters()).dtype == torch.float32 for decoder in model.decoders.values())

@@ -7,7 +7,7 @@ from nextgpt_core.decoders.audioldm import AudioLDMDecoder
 from nextgpt_core.decoders.stable_diffusion import StableDiffusionDecoder
 from nextgpt_core.decoders.zeroscope import ZeroscopeDecoder
 
-# name in a preset -> load(path, *, dtype, …)
+# name in a preset -> load(path, *, dtype, tiling)
 DECODERS: dict[str, Callable[..., Any]] = {
     "stable_diffusion": StableDiffusionDecoder.from_folder,
     "zeroscope": ZeroscopeDecoder.from_folder,

@@ -33,11 +33,12 @@ class AudioLDMDecoder(LatentDecoder):
         return config.projection_class_embeddings_input_dim
 
     @classmethod
-    def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32) -> "AudioLDMDecoder":
+    def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32, tiling: bool = False) -> "AudioLDMDecoder":
         """Load a folder of diffusers strictly (see DecoderFolder)."""
-        folder = DecoderFolder(path, defaults={"seconds": 5.0, "steps": 25, "guidance": 7.5}, dtype=dtype)
+        folder = DecoderFolder(path, defaults={"seconds": 9.0, "steps": 25, "guidance": 7.5}, dtype=dtype)
         return cls(
             unet=folder.network("unet", UNet2DConditionModel),
+            tiling=tiling,
             vocoder=folder.vocoder(),
             defaults=DecoderSettings(
                 steps=folder.settings["steps"], guidance=folder.settings["guidance"], seconds=folder.settings["seconds"]
@@ -62,7 +63,8 @@ class AudioLDMDecoder(LatentDecoder):
         return self.unet(latents.to(dtype), timestep, encoder_hidden_states=None, class_labels=labels).sample.float()
 
     def finish(self, latents: Tensor, settings: DecoderSettings) -> AudioClip:
-        samples = self.vocoder(self.decode_latents(latents)[0, 0])  # [frames, bins] -> [n]
+        mel = self.valid(self.decode_latents(latents))[0, 0]
+        samples = self.valid(self.vocoder(mel))  # [frames, bins] -> [n]
         wanted = int(self._seconds(settings) * self.vocoder.rate)
         return AudioClip(samples=samples[:wanted].float().cpu().numpy(), rate=self.vocoder.rate)
 

@@ -15,9 +15,10 @@ from nextgpt_core.decoders.base import DecoderSettings, StepCallback
 from nextgpt_core.decoders.diffusion import denoise, make_scheduler
 from nextgpt_core.decoders.mean import ConditionalMean
 from nextgpt_core.decoders.preview import LinearPreview
-from nextgpt_core.errors import ConfigError, GenerationError, NextGPTError, OutOfMemory
+from nextgpt_core.errors import ConfigError, GenerationError, NextGPTError, OutOfMemory, is_out_of_memory
 
 log = logging.getLogger(__name__)
+_TILES = ("tile_sample_min_size", "tile_latent_min_size")  # of diffusers' VAEs: pixels, and the latent cells that these are
 
 
 class LatentDecoder(ABC):
@@ -37,9 +38,11 @@ class LatentDecoder(ABC):
         scheduler: str = "dpm++",
         patch: int = 1,
         mean: ConditionalMean | None = None,
+        tiling: bool = False,
     ) -> None:
         """`noise_schedule` is a diffusers scheduler_config; `unconditional` [L, D] is the encoding of ""; the VAE sees pictures whose
-        pixels were folded into channels by `patch` (pixel unshuffle); with a `mean` the U-Net makes what is added to it."""
+        pixels were folded into channels by `patch` (pixel unshuffle); with a `mean` the U-Net makes what is added to it;
+        `tiling` decodes in overlapping tiles (large media, little memory)."""
         if unconditional.ndim != 2:
             raise ConfigError(f"The unconditional encoding of the {self.noun} decoder must be [L, D], not {list(unconditional.shape)}.")
         self.unet, self.vae = unet, vae
@@ -48,6 +51,8 @@ class LatentDecoder(ABC):
         _agree(self.noun, "latent channels", unet=unet.config.in_channels, other=vae.config.latent_channels, of="VAE")
         unet.eval().requires_grad_(False)
         vae.eval().requires_grad_(False)
+        if tiling:
+            vae.enable_tiling()
         self.mean = mean.eval().requires_grad_(False) if mean is not None else None
         self.noise_schedule = dict(noise_schedule)
         self.scheduler = scheduler
@@ -55,6 +60,7 @@ class LatentDecoder(ABC):
         self.condition_shape: tuple[int, int] = (unconditional.shape[0], unconditional.shape[1])
         self.defaults = defaults
         self.patch = patch
+        self._apart = False  # run the halves of guidance one after the other
         self.shrink = patch * 2 ** (len(self.vae.config.block_out_channels) - 1)  # pixels per latent cell
         self._linear = LinearPreview(self.decode_latents, self.unet.config.in_channels)
         if self.device.type == "cpu":
@@ -82,9 +88,23 @@ class LatentDecoder(ABC):
             module.to(device)
         return self
 
-    def spare_memory(self) -> None:
-        """Decode in overlapping tiles from now on: slower, and the seams may show faintly, but the peak is that of one tile."""
-        self.vae.enable_tiling()
+    @contextmanager
+    def sparing_memory(self) -> Iterator[None]:
+        """The smallest peak, for the length of a context: the halves of guidance one after the other, and the VAE decodes frame by frame
+        in overlapping tiles of half the size. Slower, and seams may show faintly; afterwards a seed gives the bytes it always gave."""
+        before = {name: getattr(self.vae, name) for name in ("use_slicing", "use_tiling", *_TILES) if hasattr(self.vae, name)}
+        smaller = {name: max(1, before[name] // 2) for name in _TILES if name in before}
+        try:
+            self._apart = True
+            self._set_vae({**before, "use_slicing": True, "use_tiling": True, **smaller})
+            yield
+        finally:
+            self._apart = False
+            self._set_vae(before)
+
+    def _set_vae(self, switches: Mapping[str, Any]) -> None:
+        for name, value in switches.items():
+            setattr(self.vae, name, value)
 
     @torch.no_grad()
     def generate(
@@ -112,7 +132,7 @@ class LatentDecoder(ABC):
             wish = condition.float().to(self.device)[None]
             latents = denoise(
                 noise,
-                predict=self.predict,
+                predict=self._predict_apart if self._apart else self.predict,
                 condition=wish,
                 unconditional=self.unconditional.to(self.device)[None],
                 scheduler=make_scheduler(self.noise_schedule, self.scheduler),
@@ -121,9 +141,13 @@ class LatentDecoder(ABC):
                 on_step=self._completing(on_step, wish),
             )
             latents = self.complete(latents, wish)
-            if not torch.isfinite(latents).all():
-                raise GenerationError(f"The {self.noun} came out as invalid numbers; try other settings or float32.")
-            return self.finish(latents, settings)
+            return self.finish(self.valid(latents), settings)
+
+    def valid(self, values: Tensor) -> Tensor:
+        """The same values. Raises GenerationError where a network ran out of its 16 bits: as a medium they would be noise or silence."""
+        if not torch.isfinite(values).all():
+            raise GenerationError(f"The {self.noun} came out as invalid numbers; try other settings or float32.")
+        return values
 
     def complete(self, denoised: Tensor, conditions: Tensor) -> Tensor:
         """What the loop made [B, …] for conditions [B, L, D] -> latents: with a mean, the loop makes only what is added to it."""
@@ -152,6 +176,10 @@ class LatentDecoder(ABC):
         dtype = self.unet.dtype
         return self.unet(latents.to(dtype), timestep, encoder_hidden_states=condition.to(dtype)).sample.float()
 
+    def _predict_apart(self, latents: Tensor, timestep: Tensor, condition: Tensor) -> Tensor:
+        """`predict` for each of the batch alone: the same but for rounding, with the activations of one."""
+        return torch.cat([self.predict(one, timestep, its) for one, its in zip(latents.split(1), condition.split(1))])
+
     @abstractmethod
     def finish(self, latents: Tensor, settings: DecoderSettings) -> Any:
         """Clean latents -> content as the modality's spec saves it."""
@@ -173,9 +201,9 @@ def generation_errors(noun: str) -> Iterator[None]:
         yield
     except NextGPTError:
         raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemory(f"There was not enough memory for the {noun}; make it smaller, or close other programs.") from error
-    except (RuntimeError, ValueError, ArithmeticError) as error:
+    except (RuntimeError, OSError, MemoryError, ValueError, ArithmeticError) as error:
+        if is_out_of_memory(error):
+            raise OutOfMemory(f"There was not enough memory for the {noun}; make it smaller, or close other programs.") from error
         log.exception("decoder failed")
         raise GenerationError(f"The {noun} could not be made ({error}).") from error
 

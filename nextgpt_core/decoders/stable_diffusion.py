@@ -31,11 +31,14 @@ class StableDiffusionDecoder(LatentDecoder):
         self.safety = safety
 
     @classmethod
-    def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32, safety: bool = True) -> "StableDiffusionDecoder":
+    def from_folder(
+        cls, path: Path, *, dtype: torch.dtype = torch.float32, safety: bool = True, tiling: bool = False
+    ) -> "StableDiffusionDecoder":
         """Load a folder of diffusers strictly (see DecoderFolder). A safety checker in it is used unless `safety` is False."""
         folder = DecoderFolder(path, defaults={"pixels": 512, "steps": 25, "guidance": 7.5}, dtype=dtype)
         return cls(
             unet=folder.network("unet", UNet2DConditionModel),
+            tiling=tiling,
             pixels=folder.settings["pixels"],
             safety=folder.safety_check() if safety else None,
             defaults=DecoderSettings(steps=folder.settings["steps"], guidance=folder.settings["guidance"]),
@@ -50,7 +53,7 @@ class StableDiffusionDecoder(LatentDecoder):
         return (1, self.unet.config.in_channels, self.side, self.side)
 
     def finish(self, latents: Tensor, settings: DecoderSettings) -> np.ndarray:
-        picture = as_picture(self.decode_latents(latents)[0])
+        picture = as_picture(self.valid(self.decode_latents(latents))[0])
         if self.safety is not None and not self.safety(picture):
             raise GenerationError("The safety checker held this picture back; try other words or another seed.")
         return picture

@@ -23,13 +23,11 @@ class ZeroscopeDecoder(LatentDecoder):
     modality = "video"
     noun = "film"
 
-    def __init__(self, *, height: int, width: int, fps: float, tiling: bool = False, **parts: Any) -> None:
-        """`parts` as in LatentDecoder; `tiling` decodes each frame in overlapping tiles (large frames, little memory)."""
+    def __init__(self, *, height: int, width: int, fps: float, **parts: Any) -> None:
+        """`parts` as in LatentDecoder."""
         super().__init__(**parts)
         self.grid = (cells(height, self.shrink, self.noun), cells(width, self.shrink, self.noun))
         self.fps = fps
-        if tiling:
-            self.vae.enable_tiling()
 
     @classmethod
     def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32, tiling: bool = False) -> "ZeroscopeDecoder":
@@ -55,7 +53,7 @@ class ZeroscopeDecoder(LatentDecoder):
 
     def finish(self, latents: Tensor, settings: DecoderSettings) -> VideoClip:
         frames = latents[0].transpose(0, 1)  # [T, C, h, w]
-        made = [as_picture(frame) for some in frames.split(_FRAMES_AT_ONCE) for frame in self.decode_latents(some)]
+        made = [as_picture(frame) for some in frames.split(_FRAMES_AT_ONCE) for frame in self.valid(self.decode_latents(some))]
         return VideoClip(frames=np.stack(made), fps=self.fps)
 
     def preview(self, latents: Tensor) -> np.ndarray:

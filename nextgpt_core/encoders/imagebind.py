@@ -20,6 +20,7 @@ from nextgpt_core.modalities.audio import AudioClip
 from nextgpt_core.modalities.video import VideoClip
 
 _TOWER_OF = {"image": "vision", "video": "vision", "audio": "audio"}
+TOWERS = ("vision", "audio")  # that chat has use for; the others stay on disk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +64,10 @@ class ImageBindEncoder:
 
     @classmethod
     def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32, legacy: bool = False) -> "ImageBindEncoder":
-        """A folder with imagebind_huge.pth as published, or imagebind_huge.safetensors; towers that chat has no use for stay on disk."""
+        """A folder with imagebind_huge.pth as published, or imagebind_huge.safetensors; only TOWERS are loaded."""
         faster = path / "imagebind_huge.safetensors"
         file = faster if faster.is_file() else path / "imagebind_huge.pth"
-        return cls(load_imagebind(file, towers=("vision", "audio"), dtype=dtype), legacy=legacy)
+        return cls(load_imagebind(file, towers=TOWERS, dtype=dtype), legacy=legacy)
 
     def to(self, device: torch.device | str) -> "ImageBindEncoder":
         """Move the towers (offloading between uses)."""

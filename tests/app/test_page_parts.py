@@ -10,10 +10,12 @@ import zipfile
 from pathlib import Path
 from string import Formatter
 
+import gradio as gr
 import pytest
 
 from app.actions import chips, choices_from
 from app.archive import export_zip, import_zip
+from app.controls import controls
 from app.conversation import Conversation, Turn, to_json
 from app.files import FileStore, check, nameless
 from app.i18n import TEXTS, say
@@ -23,6 +25,7 @@ from app.loading import Loader
 from app.render import Renderer, progress
 from app.routing_view import routing_panel
 from app.settings import Choices, Settings, read_settings
+from nextgpt_core.config import SamplingConfig, load_preset
 from nextgpt_core.errors import CheckpointError, ConfigError, MediaTooLarge, UnsupportedMedia
 from nextgpt_core.messages import TurnSettings
 from tests.app.fake_engine import FakeEngine
@@ -69,12 +72,26 @@ def test_limits_come_from_the_environment_and_are_checked() -> None:
         read_settings({"NEXTGPT_MAX_TEXT": "0"})
 
 
+def test_the_sliders_begin_at_the_presets_sampling() -> None:
+    with gr.Blocks():
+        parts = controls(gr.I18n(), None, load_preset("7b").sampling)
+    assert [parts[name].value for name in ("temperature", "top_p", "max_new_tokens")] == [0.4, 1.0, 246]
+    assert load_preset("nano").sampling == SamplingConfig(temperature=0.0, top_p=0.9, max_new_tokens=200)
+    assert (246 - parts["max_new_tokens"].minimum) % parts["max_new_tokens"].step == 0  # a slider rounds to its steps
+
+
 def test_choices_become_the_cores_settings() -> None:
     settings = choices_from({"answer": "film", "quality": "fast", "forbid": ["sound"], "seed": 7, "lock": True}).turn_settings()
     assert settings.answer_with == {"text", "video"} and settings.forbid == {"audio"}
     assert settings.steps == 8 and settings.seed == 7 and settings.guidance is None
     assert choices_from({"quality": "fast", "steps": 33}).steps == 33
     assert choices_from({"seed": 7, "lock": False}).seed is None
+    untouched, greedy = (
+        choices_from({}).turn_settings(),
+        choices_from({"temperature": 0, "top_p": 1.0, "max_new_tokens": 246}).turn_settings(),
+    )
+    assert (untouched.temperature, untouched.top_p, untouched.max_new_tokens) == (None, None, None)  # the preset's
+    assert (greedy.temperature, greedy.top_p, greedy.max_new_tokens) == (0, 1.0, 246)
     assert choices_from({"answer": "text"}).turn_settings().answer_with == {"text"}
     with pytest.raises(ConfigError):
         Choices(answer="film", forbid=("film",)).turn_settings()

@@ -56,7 +56,7 @@ def test_turns_run_in_slots(tmp_path: Path) -> None:
     assert [path for path in tmp_path.iterdir() if path.stat().st_size]
     paths = [path for path, _ in scheduler.calls]
     assert paths[0] == "/startup-report" and paths.count("/schedule") == 3
-    assert {query["durationSeconds"][0] for path, query in scheduler.calls if path == "/schedule"} == {"45"}
+    assert {query["durationSeconds"][0] for path, query in scheduler.calls if path == "/schedule"} == {"60"}
 
 
 @needs_spaces
@@ -76,10 +76,13 @@ def test_a_slot_is_as_long_as_the_request_needs() -> None:
     picture = seconds(answer_with=frozenset({"text", "image"}))
     film = seconds(answer_with=frozenset({"text", "video"}))
     assert 10 <= text < picture < film < app_space.LONGEST
-    assert seconds() == film  # the model may choose one
-    assert seconds(forbid=frozenset({"video"})) == picture
+    assert seconds() == seconds(answer_with=frozenset({"text", "image", "video", "audio"})) > film  # the model may choose one of each
+    assert seconds(forbid=frozenset({"video", "audio"})) == picture
     assert seconds(forbid=frozenset(app_space.STEP_SECONDS)) == text
     assert seconds(steps=100) == app_space.LONGEST
+    assert seconds(answer_with=frozenset({"text", "video"}), frames=32) > film > seconds(answer_with=frozenset({"text", "video"}), frames=8)
+    assert seconds(answer_with=frozenset({"audio"}), seconds=10.0, steps=100) > seconds(answer_with=frozenset({"audio"}), steps=100)
+    assert seconds(answer_with=frozenset({"text"}), max_new_tokens=20) < text
     assert seconds(answer_with=frozenset({"text", "video"}), steps=8) < film
 
 
@@ -112,7 +115,7 @@ def test_on_zero_gpu_the_model_is_loaded_before_the_launch(zero_gpu: bool, order
     monkeypatch.setenv("HF_DEACTIVATE_ASYNC_LOAD", "0")
     monkeypatch.setattr(app_space, "ZERO_GPU", zero_gpu)
     monkeypatch.setattr(app_space, "load", lambda: seen.append(f"load in {threading.current_thread().name}") or FakeEngine())
-    monkeypatch.setattr(app_space, "make_page", lambda load, settings, name: seen.append("page"))
+    monkeypatch.setattr(app_space, "make_page", lambda load, settings, name, sampling: seen.append("page"))
     monkeypatch.setattr(app_space, "serve", lambda page, settings, host, port: seen.append("launch"))
     app_space.main()
     assert seen == order

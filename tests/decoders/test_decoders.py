@@ -147,9 +147,7 @@ def test_audio_equals_library_pipeline():
 def test_same_seed_same_bytes_whatever_ran_between(modality):
     decoder = DECODERS[modality]()
     assert isinstance(decoder, Decoder)
-    first, other, again = (
-        numbers(decoder.generate(condition(decoder), settings=SETTINGS, generator=seeded(seed))) for seed in (7, 8, 7)
-    )
+    first, other, again = (numbers(decoder.generate(condition(decoder), settings=SETTINGS, generator=seeded(seed))) for seed in (7, 8, 7))
     assert first.tobytes() == again.tobytes()
     assert first.tobytes() != other.tobytes()
 
@@ -256,6 +254,17 @@ def test_safety_checker_holds_a_picture_back():
         decoder.generate(condition(decoder), settings=SETTINGS, generator=seeded())
 
 
+@pytest.mark.parametrize(("modality", "part"), [("image", "vae"), ("video", "vae"), ("audio", "vae"), ("audio", "vocoder")])
+def test_a_decoder_that_overflows_after_the_latents_is_an_error(monkeypatch, modality, part):
+    """float16 ends at 65504: a VAE or vocoder that goes beyond it would give a black picture or silence."""
+    decoder = DECODERS[modality]()
+    network = decoder.vae.decoder if part == "vae" else decoder.vocoder.model
+    forward = network.forward
+    monkeypatch.setattr(network, "forward", lambda *inputs, **options: forward(*inputs, **options) * torch.inf)
+    with pytest.raises(GenerationError, match="came out as invalid numbers"):
+        decoder.generate(condition(decoder), settings=SETTINGS, generator=seeded())
+
+
 def write_folder(path, decoder, settings: dict) -> None:
     decoder.unet.save_pretrained(path / "unet")
     decoder.vae.save_pretrained(path / "vae")
@@ -278,10 +287,20 @@ def test_folder_round_trip(tmp_path, modality):
     decoder = DECODERS[modality]()
     write_folder(tmp_path, decoder, FOLDER_SETTINGS[modality])
     loaded = type(decoder).from_folder(tmp_path)
-    before, after = (
-        numbers(one.generate(condition(decoder), settings=loaded.defaults, generator=seeded())) for one in (decoder, loaded)
-    )
+    before, after = (numbers(one.generate(condition(decoder), settings=loaded.defaults, generator=seeded())) for one in (decoder, loaded))
     assert before.tobytes() == after.tobytes()
+
+
+def test_published_folders_make_what_the_original_asks_for(tmp_path):
+    """golden/upstream_behaviour.md: guidance 7.5, sounds of 9 s, films of 24 frames at 8 per second. (Steps: docs/fidelity.md.)"""
+    for modality in DECODERS:
+        decoder = DECODERS[modality](**({"height": 320, "width": 576} if modality == "video" else {}))
+        write_folder(tmp_path / modality, decoder, {})
+        (tmp_path / modality / "decoder.json").unlink()
+        found = type(decoder).from_folder(tmp_path / modality)
+        assert found.defaults.guidance == 7.5
+        assert found.defaults.seconds == (9.0 if modality == "audio" else None)
+        assert found.defaults.frames == (24 if modality == "video" else None)
 
 
 def test_folder_with_older_attention_names_and_pickled_weights(tmp_path):
