@@ -9,8 +9,9 @@ from pathlib import Path
 from nextgpt_core.checkpoints import MANIFEST_FILE, refuse_damaged, sha256, verify_manifest
 from nextgpt_core.config import Preset, load_preset
 from nextgpt_core.errors import CheckpointMismatch
-from nextgpt_core.fetch import read_record, read_sources
+from nextgpt_core.fetch import read_sources
 from nextgpt_core.model import TRAINED_FILES
+from nextgpt_core.records import read_record
 
 # What must lie in a part's folder: of each group at least one.
 _WEIGHTS = ("*.safetensors", "*.bin")

@@ -15,17 +15,19 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import GatedRepoError, HTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import build_hf_headers
 
 from nextgpt_core.checkpoints import MANIFEST_FILE, read_manifest, sha256, verify_manifest
 from nextgpt_core.config import Preset, load_preset
 from nextgpt_core.convert import convert
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError
+from nextgpt_core.records import RECORD_FILE, read_record, write_record
 from nextgpt_core.vicuna import add_delta
 
 SOURCES_FILE = "sources.json"
-RECORD_FILE = "fetched.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,14 +111,6 @@ def read_sources(preset: Preset) -> list[Source]:
         raise ConfigError(f"{path} cannot be understood ({error}).") from error
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """What a folder was fetched from: {"commit": …, "files": {path: {"bytes": …, "sha256": …}}}, or {}."""
-    try:
-        return json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-
-
 def _then(one: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(one.get("then", {}).items()))
 
@@ -149,25 +143,47 @@ def _get(folder: Path, order: Order, endpoint: str | None) -> None:
     files: dict[str, Any] = record.get("files", {}) if record.get("commit") == order.commit else {}
     for file in order.missing:
         path = folder / file.path
-        if path.is_file() and file.sha256 != sha256(path):
-            path.unlink()  # half of something, or changed: the library would take it for what it once fetched
-        with _clear_errors(order.source, endpoint):
-            hf_hub_download(order.source.repo, file.path, revision=order.commit, local_dir=folder, endpoint=endpoint)
-        digest = sha256(path)
-        if path.stat().st_size != file.size or file.sha256 not in (None, digest):
-            path.unlink()
-            raise CheckpointMismatch(f"{file.path} of {order.source.repo} arrived damaged and was removed; fetch again.")
-        files[file.path] = {"bytes": file.size, "sha256": digest}
-        _write_record(folder, order, files)  # after every file: an interruption loses nothing
+        if not path.is_file() or file.sha256 != sha256(path):  # another's copy that is whole may stay
+            path.unlink(missing_ok=True)
+            with _clear_errors(order.source, endpoint):
+                _transfer(path, file, order, endpoint)
+        files[file.path] = {"bytes": file.size, "sha256": sha256(path)}
+        _remember(folder, order, files)  # after every file: an interruption loses nothing
     if not order.missing and not (folder / RECORD_FILE).is_file():
-        _write_record(folder, order, files)
+        _remember(folder, order, files)
 
 
-def _write_record(folder: Path, order: Order, files: dict[str, Any]) -> None:
-    partial = folder / f"{RECORD_FILE}.partial"
-    text = json.dumps({"repo": order.source.repo, "commit": order.commit, "licence": order.source.licence, "files": files}, indent=1)
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(folder / RECORD_FILE)
+def _transfer(path: Path, file: RemoteFile, order: Order, endpoint: str | None) -> None:
+    """One file into its place, going on with what an earlier run left in PATH.partial. Raises CheckpointMismatch for a damaged one.
+
+    The library's own hf_hub_download begins anew after an interruption: it loads into a file with a name of its own for each attempt.
+    """
+    partial = partial_of(path)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    if file.sha256 is None or begun_bytes(path) > file.size:  # without a hash nothing tells whether two halves belong together
+        partial.unlink(missing_ok=True)
+    url = hf_hub_url(order.source.repo, file.path, revision=order.commit, endpoint=endpoint)
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity"}  # a compressed answer cannot be resumed
+    with partial.open("ab") as out:
+        http_get(url, out, resume_size=out.tell(), headers=headers, expected_size=file.size, displayed_filename=file.path)
+    if partial.stat().st_size != file.size or file.sha256 not in (None, sha256(partial)):
+        partial.unlink()
+        raise CheckpointMismatch(f"{file.path} of {order.source.repo} arrived damaged and was removed; fetch again.")
+    partial.replace(path)
+
+
+def partial_of(path: Path) -> Path:
+    """Where a file's bytes are while it is fetched."""
+    return path.with_name(f"{path.name}.partial")
+
+
+def begun_bytes(path: Path) -> int:
+    """How much of a file an interrupted fetch has left."""
+    return partial_of(path).stat().st_size if partial_of(path).is_file() else 0
+
+
+def _remember(folder: Path, order: Order, files: dict[str, Any]) -> None:
+    write_record(folder, {"repo": order.source.repo, "commit": order.commit, "licence": order.source.licence}, files)
 
 
 def _finish(preset: Preset, source: Source) -> None:

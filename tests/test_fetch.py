@@ -4,6 +4,9 @@ import dataclasses
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -12,8 +15,9 @@ from safetensors.torch import save_file
 from nextgpt_core.check import check
 from nextgpt_core.config import Preset, load_preset
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError
-from nextgpt_core.fetch import fetch, read_record, read_sources
+from nextgpt_core.fetch import fetch, read_sources
 from nextgpt_core.model import TRAINED_FILES
+from nextgpt_core.records import read_record
 from tests.hub import Hub
 
 LARGE = bytes(range(256)) * 8192  # 2 MiB
@@ -71,15 +75,62 @@ def test_a_changed_file_is_fetched_again(hub, preset):
     assert file.read_bytes() == b"{}"
 
 
-def test_an_interrupted_download_goes_on_where_it_stopped(hub, preset, monkeypatch):
+def test_a_connection_that_breaks_is_taken_up_again(hub, preset, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 65536)
     hub.cut = 1_500_000
-    try:
-        fetch(preset, endpoint=hub.url)
-    except CheckpointError:
-        fetch(preset, endpoint=hub.url)
+    fetch(preset, endpoint=hub.url)
     assert (preset.folder / "imagebind" / "unet" / "weights.bin").read_bytes() == LARGE
     assert any(part and part.startswith("bytes=") for name, part in hub.gets if name == "unet/weights.bin")
+
+
+FETCH = """
+import dataclasses, pathlib, sys
+import huggingface_hub.constants
+from nextgpt_core.config import load_preset
+from nextgpt_core.fetch import fetch
+huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 65536
+fetch(dataclasses.replace(load_preset("7b"), folder=pathlib.Path(sys.argv[1])), endpoint=sys.argv[2])
+"""
+
+
+def test_a_killed_fetch_goes_on_where_it_stopped(hub, preset):
+    hub.stall = 1_500_000
+    folder = preset.folder / "imagebind"
+    partial = folder / "unet" / "weights.bin.partial"
+    process = subprocess.Popen([sys.executable, "-c", FETCH, str(preset.folder), hub.url])
+    deadline = time.monotonic() + 300  # a busy machine needs long to import torch
+    while not (partial.is_file() and partial.stat().st_size > 1_000_000) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    hub.stalled.set()
+    begun = partial.stat().st_size
+    assert 1_000_000 < begun < len(LARGE) and not (folder / "unet" / "weights.bin").exists()
+    hub.gets.clear()
+    fetch(preset, endpoint=hub.url)
+    assert hub.gets == [("unet/weights.bin", f"bytes={begun}-")]
+    assert (folder / "unet" / "weights.bin").read_bytes() == LARGE
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert found == {"config.json", "fetched.json", "unet/weights.bin"}  # and no orphans
+
+
+def test_what_an_interruption_left_of_another_file_is_not_used(hub, preset):
+    partial = preset.folder / "imagebind" / "unet" / "weights.bin.partial"
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(b"x" * 1000)
+    with pytest.raises(CheckpointMismatch, match="arrived damaged"):
+        fetch(preset, endpoint=hub.url)
+    assert not partial.exists()
+    partial.write_bytes(b"x" * (len(LARGE) + 1))
+    fetch(preset, endpoint=hub.url)
+    assert (preset.folder / "imagebind" / "unet" / "weights.bin").read_bytes() == LARGE
+
+
+def test_a_whole_copy_is_taken_over(hub, preset):
+    (preset.folder / "imagebind" / "unet").mkdir(parents=True)
+    (preset.folder / "imagebind" / "unet" / "weights.bin").write_bytes(LARGE)
+    fetch(preset, endpoint=hub.url)
+    assert [name for name, _ in hub.gets] == ["config.json"] and "unet/weights.bin" in read_record(preset.folder / "imagebind")["files"]
 
 
 def test_a_damaged_file_is_refused_and_removed(hub, preset):
