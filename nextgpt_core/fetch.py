@@ -23,7 +23,7 @@ from huggingface_hub.utils import build_hf_headers
 from nextgpt_core.checkpoints import MANIFEST_FILE, read_manifest, sha256, verify_manifest
 from nextgpt_core.config import Preset, load_preset
 from nextgpt_core.convert import convert
-from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError
+from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError, HubUnreachable
 from nextgpt_core.records import RECORD_FILE, read_record, write_record
 from nextgpt_core.vicuna import add_delta
 
@@ -82,7 +82,7 @@ def fetch(preset: str | Preset, *, only: Collection[str] = (), endpoint: str | N
     if unknown := sorted(set(only) - {source.name for source in sources}):
         raise ConfigError(f"{found.name} has no source called {', '.join(unknown)}; see {found.folder / SOURCES_FILE}.")
     endpoint = endpoint or os.environ.get("HF_ENDPOINT")
-    orders = [_order(found.folder, source, endpoint) for source in sources]
+    orders = [_order(found.folder, source, endpoint, say) for source in sources]
     for order in orders:
         say(order.line())
     needed = sum(file.size for order in orders for file in order.missing)
@@ -115,11 +115,17 @@ def _then(one: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(one.get("then", {}).items()))
 
 
-def _order(root: Path, source: Source, endpoint: str | None) -> Order:
+def _order(root: Path, source: Source, endpoint: str | None, say: Any) -> Order:
     record = read_record(root / source.name)
     pinned = record.get("commit") if source.revision == "main" else source.revision
-    with _clear_errors(source, endpoint):
-        info = HfApi(endpoint=endpoint).model_info(source.repo, revision=pinned or source.revision, files_metadata=True)
+    try:
+        with _clear_errors(source, endpoint, revision=pinned or source.revision):
+            info = HfApi(endpoint=endpoint).model_info(source.repo, revision=pinned or source.revision, files_metadata=True)
+    except HubUnreachable as error:
+        if (order := _order_on_record(root / source.name, source, record)) is None:
+            raise
+        say(f"{source.name}: {error} Everything is there, as it was fetched, and is used.")
+        return order
     files = []
     for sibling in info.siblings or []:
         if any(fnmatch(sibling.rfilename, pattern) for pattern in source.files):
@@ -131,6 +137,14 @@ def _order(root: Path, source: Source, endpoint: str | None) -> Order:
     return Order(source, info.sha or pinned or source.revision, tuple(files), missing)
 
 
+def _order_on_record(folder: Path, source: Source, record: dict[str, Any]) -> Order | None:
+    """What an earlier fetch got of a source, where that was everything and is still there."""
+    commit = record.get("commit")
+    files = tuple(RemoteFile(path, one["bytes"], one["sha256"]) for path, one in record.get("files", {}).items())
+    complete = record.get("complete", False) and source.revision in ("main", commit)
+    return Order(source, commit, files, ()) if complete and all(_whole(folder, file, record) for file in files) else None
+
+
 def _whole(folder: Path, file: RemoteFile, record: dict[str, Any]) -> bool:
     """A file is only looked at closely once: its hash is in the record then."""
     path = folder / file.path
@@ -140,17 +154,17 @@ def _whole(folder: Path, file: RemoteFile, record: dict[str, Any]) -> bool:
 
 def _get(folder: Path, order: Order, endpoint: str | None) -> None:
     record = read_record(folder)
-    files: dict[str, Any] = record.get("files", {}) if record.get("commit") == order.commit else {}
+    files: dict[str, Any] = {file.path: record["files"][file.path] for file in order.files if file not in order.missing}
     for file in order.missing:
         path = folder / file.path
         if not path.is_file() or file.sha256 != sha256(path):  # another's copy that is whole may stay
             path.unlink(missing_ok=True)
-            with _clear_errors(order.source, endpoint):
+            with _clear_errors(order.source, endpoint, revision=order.commit):
                 _transfer(path, file, order, endpoint)
         files[file.path] = {"bytes": file.size, "sha256": sha256(path)}
         _remember(folder, order, files)  # after every file: an interruption loses nothing
-    if not order.missing and not (folder / RECORD_FILE).is_file():
-        _remember(folder, order, files)
+    if not read_record(folder).get("complete"):
+        _remember(folder, order, files, complete=True)
 
 
 def _transfer(path: Path, file: RemoteFile, order: Order, endpoint: str | None) -> None:
@@ -182,8 +196,9 @@ def begun_bytes(path: Path) -> int:
     return partial_of(path).stat().st_size if partial_of(path).is_file() else 0
 
 
-def _remember(folder: Path, order: Order, files: dict[str, Any]) -> None:
-    write_record(folder, {"repo": order.source.repo, "commit": order.commit, "licence": order.source.licence}, files)
+def _remember(folder: Path, order: Order, files: dict[str, Any], *, complete: bool = False) -> None:
+    facts = {"repo": order.source.repo, "commit": order.commit, "licence": order.source.licence, "complete": complete}
+    write_record(folder, facts, files)
 
 
 def _finish(preset: Preset, source: Source) -> None:
@@ -202,18 +217,19 @@ def _converted(folder: Path, published: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def _clear_errors(source: Source, endpoint: str | None) -> Iterator[None]:
+def _clear_errors(source: Source, endpoint: str | None, *, revision: str) -> Iterator[None]:
     host = endpoint or "https://huggingface.co"
     try:
         yield
     except GatedRepoError as error:
         raise CheckpointError(f"{source.repo} asks for consent: accept its terms on {host}, then set HF_TOKEN and fetch again.") from error
     except RevisionNotFoundError as error:
-        raise CheckpointMissing(f"{source.repo} has no revision {source.revision} any more; correct it in {SOURCES_FILE}.") from error
+        pinned = f"; remove {source.name}/{RECORD_FILE} to take what is there now" if source.revision == "main" != revision else ""
+        raise CheckpointMissing(f"{source.repo} has no revision {revision} any more; correct it in {SOURCES_FILE}{pinned}.") from error
     except RepositoryNotFoundError as error:
         raise CheckpointMissing(f"{source.repo} is not on {host}, or not for you; name another source in {SOURCES_FILE}.") from error
     except (HTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
-        raise CheckpointError(f"{host} could not be reached ({error}); check the network, or name a mirror in HF_ENDPOINT.") from error
+        raise HubUnreachable(f"{host} could not be reached ({error}); check the network, or name a mirror in HF_ENDPOINT.") from error
     except OSError as error:
         raise CheckpointError(f"{source.name} could not be written ({error}); make room and fetch again.") from error
 

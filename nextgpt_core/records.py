@@ -9,7 +9,7 @@ RECORD_FILE = "fetched.json"
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Where a folder's files come from: {"commit": …, "files": {path: {"bytes": …, "sha256": …}}, …}, or {}."""
+    """Where a folder's files come from: {"commit": …, "complete": true, "files": {path: {"bytes": …, "sha256": …}}, …}, or {}."""
     try:
         return json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from nextgpt_core.check import check
 from nextgpt_core.config import Preset, load_preset
-from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError
+from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError, HubUnreachable
 from nextgpt_core.fetch import fetch, read_sources
 from nextgpt_core.model import TRAINED_FILES
 from nextgpt_core.records import read_record
@@ -131,6 +131,36 @@ def test_a_whole_copy_is_taken_over(hub, preset):
     (preset.folder / "imagebind" / "unet" / "weights.bin").write_bytes(LARGE)
     fetch(preset, endpoint=hub.url)
     assert [name for name, _ in hub.gets] == ["config.json"] and "unet/weights.bin" in read_record(preset.folder / "imagebind")["files"]
+
+
+def test_without_the_hub_what_is_whole_is_used(hub, preset):
+    fetch(preset, endpoint=hub.url)
+    lines = []
+    nowhere = "http://127.0.0.1:1"
+    orders = fetch(preset, endpoint=nowhere, say=lines.append)
+    assert not orders[0].missing and "could not be reached" in lines[0] and "present" in lines[1]
+    record = json.loads((preset.folder / "imagebind" / "fetched.json").read_text())
+    (preset.folder / "imagebind" / "fetched.json").write_text(json.dumps({**record, "complete": False}))  # as an interrupted fetch
+    with pytest.raises(HubUnreachable, match="could not be reached"):
+        fetch(preset, endpoint=nowhere)
+    fetch(preset, endpoint=hub.url)
+    (preset.folder / "imagebind" / "config.json").unlink()
+    with pytest.raises(HubUnreachable, match="could not be reached"):
+        fetch(preset, endpoint=nowhere)
+
+
+def test_a_pinned_revision_that_is_gone_is_named(hub, preset):
+    fetch(preset, endpoint=hub.url)
+    hub.commit = "f" * 40  # the branch has moved, and the old commit is no more
+    with pytest.raises(CheckpointMissing, match=rf"no revision {Hub.commit} any more.*remove imagebind/fetched\.json"):
+        fetch(preset, endpoint=hub.url)
+
+
+def test_a_bar_shows_the_progress_of_each_file(hub, preset, monkeypatch, capfd):
+    monkeypatch.setenv("TQDM_POSITION", "-1")  # as on a terminal
+    fetch(preset, endpoint=hub.url)
+    said = capfd.readouterr().err
+    assert "unet/weights.bin: 100%" in said and "2.10M/2.10M" in said
 
 
 def test_a_damaged_file_is_refused_and_removed(hub, preset):
