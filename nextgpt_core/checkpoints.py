@@ -22,6 +22,7 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 MANIFEST_FILE = "manifest.json"
 _EQUAL = "equal"  # key of the metadata that names tensors stored under another name
 _LARGE = 1 << 15  # elements
+_OLD_PICKLE = b"\x80"  # how a pickle begins that is not in a zip
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -59,11 +60,18 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def refuse_damaged(path: Path) -> None:
-    """Raise CheckpointMismatch where a safetensors file is not whole: its header says how long it must be. Reads nothing else."""
+    """Raise CheckpointMismatch where a weight file is not whole: a safetensors header says how long the file must be, the zip of a torch
+    pickle ends in a table of contents. Files of torch before 1.6 have neither, only a beginning. Tensors are not read."""
     try:
-        with safe_open(path, framework="pt"):
-            pass
-    except (SafetensorError, OSError) as error:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt"):
+                pass
+            return
+        with path.open("rb") as file:
+            start = file.read(1)
+        if start != _OLD_PICKLE and not zipfile.is_zipfile(path):
+            raise ValueError("it ends too early" if start == b"P" else "it is no file of weights")
+    except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
 
 

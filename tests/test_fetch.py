@@ -200,7 +200,12 @@ def test_check_says_what_is_missing_damaged_and_ready(hub, preset):
     assert "launch.py fetch 7b" in check(load_preset("7b"))[0].advice
     fetch(preset, endpoint=hub.url)
     assert check(preset)[0].advice.startswith("imagebind_huge.safetensors or imagebind_huge.pth: run")  # whole, and yet not what is needed
-    (preset.folder / "imagebind" / "imagebind_huge.pth").touch()
+    weights = preset.folder / "imagebind" / "imagebind_huge.pth"
+    torch.save({"a": torch.zeros(100)}, weights)
+    assert check(preset)[0].state == "ready"
+    os.truncate(weights, weights.stat().st_size - 50)  # the end of the zip
+    assert check(preset)[0].state == "damaged" and "imagebind_huge.pth is damaged (it ends too early)" in check(preset)[0].advice
+    torch.save({"a": torch.zeros(100)}, weights, _use_new_zipfile_serialization=False)  # torch before 1.6
     assert check(preset)[0].state == "ready"
     save_file({"a": torch.zeros(100)}, preset.folder / "imagebind" / "more.safetensors")
     assert check(preset)[0].state == "ready"
@@ -208,6 +213,40 @@ def test_check_says_what_is_missing_damaged_and_ready(hub, preset):
     assert check(preset)[0].state == "damaged" and "more.safetensors is damaged" in check(preset)[0].advice
     (preset.folder / "imagebind" / "config.json").write_bytes(b"[]")
     assert "config.json has changed" in check(preset)[0].advice
+
+
+def test_check_asks_for_every_shard_and_every_named_part(tmp_path):
+    preset = with_sources(tmp_path, {})
+
+    def advice(path: str) -> str:
+        return next(one.advice for one in check(preset) if f"({path})" in one.part)
+
+    llm = tmp_path / preset.llm.path
+    llm.mkdir()
+    for name in ("config.json", "tokenizer.model"):
+        (llm / name).write_text("{}")
+    save_file({"a": torch.zeros(1)}, llm / "model-00001-of-00002.safetensors")
+    shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (llm / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    assert advice(preset.llm.path).startswith("model-00002-of-00002.safetensors: ")
+    save_file({"b": torch.zeros(1)}, llm / "model-00002-of-00002.safetensors")
+    assert advice(preset.llm.path) == ""
+
+    image = tmp_path / preset.outputs["image"].path
+    for part in ("unet", "vae", "text_encoder"):
+        (image / part).mkdir(parents=True)
+        (image / part / "config.json").write_text("{}")
+        save_file({"a": torch.zeros(1)}, image / part / "model.safetensors")
+    (image / "scheduler").mkdir()
+    (image / "scheduler" / "scheduler_config.json").write_text("{}")
+    assert advice(image.name) == ""
+    named = {part: ["transformers", "X"] for part in ("tokenizer", "text_encoder", "safety_checker")}
+    (image / "model_index.json").write_text(json.dumps({**named, "vocoder": [None, None]}))
+    weights, tokenizer = "safety_checker/*.safetensors or safety_checker/*.bin", "tokenizer/tokenizer.json or tokenizer/vocab.json"
+    assert advice(image.name).startswith(f"safety_checker/config.json, {weights}, {tokenizer}: ")
+    (image / "decoder.json").write_text('{"safety": false}')
+    save_file({"unconditional": torch.zeros(1)}, image / "unconditional.safetensors")
+    assert advice(image.name) == ""
 
 
 def test_check_finds_a_truncated_trained_part(tmp_path):
