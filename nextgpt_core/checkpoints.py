@@ -5,7 +5,8 @@ import json
 import logging
 import pickle
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
+from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing
 
 log = logging.getLogger(__name__)
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
@@ -137,8 +138,8 @@ def save_tensors(
     """Write tensors (floating ones as `dtype`) through a temporary file, so that no half-written file is left.
 
     Large tensors that are equal are stored once (projections that share their weights); `read_tensors` gives each under its name again.
+    Raises CheckpointError where the disk is full or must not be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     out = {
         key: (value.detach().to(dtype) if dtype is not None and value.is_floating_point() else value.detach()).contiguous().clone()
         for key, value in tensors.items()
@@ -147,11 +148,22 @@ def save_tensors(
         out = {key: value for key, value in out.items() if key not in equal}
         metadata = {**(metadata or {}), _EQUAL: json.dumps(equal)}
     partial = path.with_suffix(path.suffix + ".partial")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(out, partial, metadata=metadata)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make a CheckpointError of what the system says while `path` is written: no room, no permission."""
     try:
-        save_file(out, partial, metadata=metadata)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        yield
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} could not be written ({error}); make room, or allow it to be written to, and try again.") from error
 
 
 def _repeated(tensors: Mapping[str, Tensor]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from huggingface_hub.errors import GatedRepoError, HTTPError, LocalEntryNotFound
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers
 
-from nextgpt_core.checkpoints import MANIFEST_FILE, read_manifest, sha256, verify_manifest
+from nextgpt_core.checkpoints import MANIFEST_FILE, read_manifest, sha256, verify_manifest, writing
 from nextgpt_core.config import Preset, load_preset
 from nextgpt_core.convert import convert
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError, HubUnreachable
@@ -198,7 +198,8 @@ def begun_bytes(path: Path) -> int:
 
 def _remember(folder: Path, order: Order, files: dict[str, Any], *, complete: bool = False) -> None:
     facts = {"repo": order.source.repo, "commit": order.commit, "licence": order.source.licence, "complete": complete}
-    write_record(folder, facts, files)
+    with writing(folder / RECORD_FILE):
+        write_record(folder, facts, files)
 
 
 def _finish(preset: Preset, source: Source) -> None:

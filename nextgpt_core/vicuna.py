@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nextgpt_core.checkpoints import read_pickle, read_tensors, save_tensors
+from nextgpt_core.checkpoints import read_pickle, read_tensors, save_tensors, writing
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing
 
 _BUFFERS = ".rotary_emb.inv_freq"  # older transformers saved it; it is not a weight
@@ -28,11 +28,12 @@ def add_delta(base: Path, delta: Path, out: Path) -> Path:
     wanted = {key for key in weights if not key.endswith(_BUFFERS)}
     if wrong := sorted(wanted ^ {key for key in differences if not key.endswith(_BUFFERS)}):
         raise CheckpointMismatch(f"{delta} does not fit {base}: {', '.join(wrong[:4])} are in only one of them.")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
     needed = sum(path.stat().st_size for path in {weights[key] for key in wanted})
     if needed * 1.05 > (free := shutil.disk_usage(out.parent).free):
         raise CheckpointError(f"{out} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; make room and fetch again.")
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".vicuna-") as partial:
+    with writing(out), tempfile.TemporaryDirectory(dir=out.parent, prefix=".vicuna-") as partial:
         folder = Path(partial) / out.name
         index: dict[str, str] = {}
         shards = sorted({differences[key] for key in wanted})

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from nextgpt_core.checkpoints import assemble, read_pickle, read_tensors, save_tensors
 from nextgpt_core.decoders.base import Vocoder
 from nextgpt_core.decoders.mean import ConditionalMean
-from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError
+from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class DecoderFolder:
             encoded = encode_nothing(self.path)
             try:
                 save_tensors({"unconditional": encoded}, path)
-            except OSError as error:
+            except CheckpointError as error:
                 log.warning("the encoding of the empty text is not kept (%s); it is made again at the next start", error)
             return encoded
         tensors = read_tensors(path)
