@@ -140,10 +140,14 @@ def save_tensors(
     Large tensors that are equal are stored once (projections that share their weights); `read_tensors` gives each under its name again.
     Raises CheckpointError where the disk is full or must not be written to.
     """
-    out = {
-        key: (value.detach().to(dtype) if dtype is not None and value.is_floating_point() else value.detach()).contiguous().clone()
-        for key, value in tensors.items()
-    }
+    out, places = {}, set()
+    for key, value in tensors.items():
+        value = (value.detach().to(dtype) if dtype is not None and value.is_floating_point() else value.detach()).contiguous()
+        storage = value.untyped_storage()
+        if storage.nbytes() != value.nbytes or storage.data_ptr() in places:  # the library refuses tensors that share their memory
+            value = value.clone()
+        places.add(value.untyped_storage().data_ptr())
+        out[key] = value
     if equal := _repeated(out):
         out = {key: value for key, value in out.items() if key not in equal}
         metadata = {**(metadata or {}), _EQUAL: json.dumps(equal)}

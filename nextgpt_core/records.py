@@ -21,3 +21,9 @@ def write_record(folder: Path, facts: Mapping[str, Any], files: Mapping[str, Any
     partial = folder / f"{RECORD_FILE}.partial"
     partial.write_text(json.dumps({**facts, "files": files}, indent=1) + "\n", encoding="utf-8")
     partial.replace(folder / RECORD_FILE)
+
+
+def wrong_sizes(folder: Path) -> list[str]:
+    """The files on a folder's record that are absent, or not as long as it says. Quick: hashes are left to `launch.py check`."""
+    files = read_record(folder).get("files", {})
+    return [name for name, one in files.items() if not (folder / name).is_file() or (folder / name).stat().st_size != one["bytes"]]
