@@ -24,7 +24,7 @@ from nextgpt_core.checkpoints import MANIFEST_FILE, read_manifest, sha256, verif
 from nextgpt_core.config import Preset, load_preset
 from nextgpt_core.convert import convert
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError, HubUnreachable
-from nextgpt_core.records import RECORD_FILE, read_record, write_record
+from nextgpt_core.records import RECORD_FILE, read_record, write_record, wrong_sizes
 from nextgpt_core.vicuna import add_delta
 
 SOURCES_FILE = "sources.json"
@@ -75,20 +75,27 @@ def fetch(preset: str | Preset, *, only: Collection[str] = (), endpoint: str | N
     """Fetch everything a preset needs (or the sources named in `only`) into its folder, and make its parts of it.
 
     `say` gets each line of what will be fetched, before it is. `endpoint` (or HF_ENDPOINT) names a mirror. Files that are there and whole
-    are skipped; an interrupted fetch goes on where it stopped. Raises CheckpointError with what to do.
+    are skipped, and so is what only serves to make a part that is; an interrupted fetch goes on where it stopped. Raises CheckpointError
+    with what to do.
     """
     found = load_preset(preset) if isinstance(preset, str) else preset
-    sources = [source for source in read_sources(found) if not only or source.name in only]
-    if unknown := sorted(set(only) - {source.name for source in sources}):
+    known = read_sources(found)
+    spared = set() if only else _spared(found, known)
+    sources = [source for source in known if (not only or source.name in only) and source.name not in spared]
+    if unknown := sorted(set(only) - {source.name for source in known}):
         raise ConfigError(f"{found.name} has no source called {', '.join(unknown)}; see {found.folder / SOURCES_FILE}.")
     endpoint = endpoint or os.environ.get("HF_ENDPOINT")
     orders = [_order(found.folder, source, endpoint, say) for source in sources]
     for order in orders:
         say(order.line())
-    needed = sum(file.size for order in orders for file in order.missing)
-    if needed:
-        say(f"{needed / 1e9:.2f} GB will be written to {found.folder}; what is interrupted goes on when this is run again.")
-    _refuse_full_disk(found.folder, needed)
+    if spared:
+        say(f"{', '.join(sorted(spared))}: not needed any more, what is made of them is there and whole.")
+    loaded, made = _bytes_to_load(found.folder, orders), _bytes_to_make(found, orders)
+    if loaded:
+        say(f"{loaded / 1e9:.2f} GB will be written to {found.folder}; what is interrupted goes on when this is run again.")
+    if made:
+        say(f"{made / 1e9:.2f} GB more will be made of it there.")
+    _refuse_full_disk(found.folder, loaded + made)
     for order in orders:
         _get(found.folder / order.source.name, order, endpoint)
     for order in orders:
@@ -205,16 +212,52 @@ def _remember(folder: Path, order: Order, files: dict[str, Any], *, complete: bo
 def _finish(preset: Preset, source: Source) -> None:
     """What has to be made of fetched files: the language model of its difference to LLaMA, the parts of the published file."""
     then = dict(source.then)
-    if "convert" in then and not _converted(preset.folder, read_record(preset.folder / source.name)["files"][then["convert"]]):
+    if "convert" in then and not _converted(preset, source):
         convert(preset.folder / source.name / then["convert"], preset)
-    if "makes" in then and not (preset.folder / then["makes"] / "config.json").is_file():
-        add_delta(preset.folder / then["add_to"], preset.folder / source.name, preset.folder / then["makes"])
+    if "makes" in then and not _made(out := preset.folder / then["makes"]):
+        if read_record(out):
+            shutil.rmtree(out)
+        add_delta(preset.folder / then["add_to"], preset.folder / source.name, out)
 
 
-def _converted(folder: Path, published: dict[str, Any]) -> bool:
-    if not (folder / MANIFEST_FILE).is_file():
+def _made(out: Path) -> bool:
+    """True for a sum that is whole by its record; one without a record is somebody's own, and is left alone."""
+    return (out / "config.json").is_file() and not wrong_sizes(out)
+
+
+def _converted(preset: Preset, source: Source) -> bool:
+    published = read_record(preset.folder / source.name).get("files", {}).get(dict(source.then)["convert"])
+    if published is None or not (preset.folder / MANIFEST_FILE).is_file():
         return False
-    return read_manifest(folder)["source"]["sha256"] == published["sha256"] and not verify_manifest(folder)
+    return read_manifest(preset.folder)["source"]["sha256"] == published["sha256"] and not verify_manifest(preset.folder)
+
+
+def _spared(preset: Preset, sources: Sequence[Source]) -> set[str]:
+    """Sources that only serve to make a part which is there and whole by its record."""
+    spared: set[str] = set()
+    for source in sources:
+        then = dict(source.then)
+        if "makes" in then and read_record(out := preset.folder / then["makes"]) and _made(out):
+            spared |= {source.name, then["add_to"]}
+    return spared
+
+
+def _bytes_to_load(root: Path, orders: Sequence[Order]) -> int:
+    """What is still to come, without what an interrupted fetch has left."""
+    return sum(max(0, file.size - begun_bytes(root / order.source.name / file.path)) for order in orders for file in order.missing)
+
+
+def _bytes_to_make(preset: Preset, orders: Sequence[Order]) -> int:
+    """What `_finish` will write: the published file's tensors once more, and a sum as large as the base."""
+    sizes = {order.source.name: {file.path: file.size for file in order.files} for order in orders}
+    made = 0
+    for order in orders:
+        then = dict(order.source.then)
+        if "convert" in then and not _converted(preset, order.source):
+            made += sizes[order.source.name].get(then["convert"], 0)
+        if "makes" in then and not _made(preset.folder / then["makes"]):
+            made += sum(sizes.get(then["add_to"], {}).values())
+    return made
 
 
 @contextmanager

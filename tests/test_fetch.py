@@ -11,6 +11,7 @@ import time
 import pytest
 import torch
 from safetensors.torch import save_file
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from nextgpt_core.check import check
 from nextgpt_core.config import Preset, load_preset
@@ -256,6 +257,71 @@ def test_check_finds_a_truncated_trained_part(tmp_path):
     assert check(preset)[-1].state == "ready"
     os.truncate(tmp_path / TRAINED_FILES["lora"], 20)
     assert check(preset)[-1].state == "damaged" and "lora.safetensors is damaged" in check(preset)[-1].advice
+
+
+@pytest.fixture
+def sum_preset(tmp_path):
+    """A stand-in hub with a tiny LLaMA and its difference, and a preset that makes their sum."""
+
+    def saved(folder, seed: int) -> dict[str, bytes]:
+        torch.manual_seed(seed)
+        sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+        LlamaForCausalLM(LlamaConfig(vocab_size=20, **sizes)).half().save_pretrained(folder)
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    base = {**saved(tmp_path / "a", 0), "tokenizer.model": b"t"}
+    served = Hub({"meta/llama": base, "lmsys/delta": saved(tmp_path / "b", 1)})
+    files = ["config.json", "model.safetensors"]
+    (tmp_path / "preset").mkdir()
+    yield (
+        served,
+        with_sources(
+            tmp_path / "preset",
+            {
+                "llama": a_source(repo="meta/llama", files=[*files, "tokenizer.model"]),
+                "delta": a_source(repo="lmsys/delta", files=files, then={"add_to": "llama", "makes": "vicuna-7b-v0"}),
+            },
+        ),
+    )
+    served.close()
+
+
+def test_a_sum_is_on_record_and_spares_what_it_was_made_of(sum_preset):
+    hub, preset = sum_preset
+    lines = []
+    fetch(preset, endpoint=hub.url, say=lines.append)
+    assert any("GB more will be made of it" in line for line in lines)
+    out = preset.folder / "vicuna-7b-v0"
+    assert set(read_record(out)["files"]) == {path.name for path in out.iterdir()} - {"fetched.json"}
+    assert next(one for one in check(preset) if "vicuna" in one.part).state == "ready"
+    for name in ("llama", "delta"):
+        shutil.rmtree(preset.folder / name)
+    hub.gets.clear()
+    assert fetch(preset, endpoint=hub.url, say=lines.append) == [] and hub.gets == []
+    assert lines[-1].startswith("delta, llama: not needed any more")
+    weights = out / "model-00001.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert "model-00001.safetensors has changed" in next(one for one in check(preset) if "vicuna" in one.part).advice
+    weights.unlink()
+    fetch(preset, endpoint=hub.url)  # made anew
+    assert weights.read_bytes() == content
+
+
+def test_room_is_asked_for_what_is_made_and_not_for_what_is_there(sum_preset, monkeypatch):
+    hub, preset = sum_preset
+    sizes = {repo: sum(map(len, files.values())) - len(files.get("generation_config.json", b"")) for repo, files in hub.files.items()}
+    loaded = sum(sizes.values())
+    free = loaded + sizes["meta/llama"] // 2
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": free})())
+    with pytest.raises(CheckpointError, match="make room"):
+        fetch(preset, endpoint=hub.url)
+    assert hub.gets == []  # and not after the last download
+    (preset.folder / "delta").mkdir()
+    weights = hub.files["lmsys/delta"]["model.safetensors"]
+    (preset.folder / "delta" / "model.safetensors.partial").write_bytes(weights[:-10])
+    free = 1.03 * (loaded + sizes["meta/llama"] - len(weights) + 10)
+    fetch(preset, endpoint=hub.url)
 
 
 def test_published_sources_cover_the_preset():
