@@ -21,6 +21,7 @@ from nextgpt_core.errors import CheckpointError, CheckpointMismatch, ConfigError
 from nextgpt_core.memory import CPU, plan
 from nextgpt_core.messages import Media, MediaFailed, MediaReady, Message, TurnDone, TurnSettings
 from nextgpt_core.model import TRAINED_FILES
+from nextgpt_core.records import write_record
 from tests.decoders import tiny
 from tests.decoders.test_decoders import DECODERS, FOLDER_SETTINGS, write_folder
 from tests.encoders.test_imagebind import TINY
@@ -171,6 +172,20 @@ def test_a_language_model_with_a_missing_tensor_is_refused(converted):
     del tensors["model.norm.weight"]
     save_file(tensors, file, metadata={"format": "pt"})
     with pytest.raises(CheckpointMismatch, match=r"model\.norm\.weight|norm\.weight"):
+        build(converted)
+
+
+def test_nothing_is_loaded_that_is_not_what_was_converted_or_fetched(converted):
+    encoder = converted.file(converted.encoder.path)
+    size = (encoder / "imagebind_huge.pth").stat().st_size
+    write_record(encoder, {}, {"imagebind_huge.pth": {"bytes": size + 1, "sha256": ""}, "absent.json": {"bytes": 1, "sha256": ""}})
+    with pytest.raises(CheckpointMismatch, match=r"imagebind_huge\.pth is not the file that was fetched .*launch\.py fetch"):
+        build(converted)
+    (encoder / "fetched.json").unlink()
+    file = converted.folder / TRAINED_FILES["lora"]
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # a valid file, of other numbers
+    with pytest.raises(CheckpointMismatch, match=r"lora\.safetensors is not the file that was converted"):
         build(converted)
 
 
