@@ -6,6 +6,7 @@ vocabulary and live in two small tables, so that what was trained is a small fil
 
 import importlib.util
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -172,7 +173,8 @@ def _load_pretrained(folder: Path, *, precision: str, device: str) -> tuple[Llam
         raise CheckpointMissing(f"{folder} holds no language model.")
     quantization = None
     if (precision == "4bit" or (precision == "8bit" and device != "cpu")) and importlib.util.find_spec("bitsandbytes") is None:
-        raise ConfigError(f"A {precision} language model needs the package bitsandbytes: pip install -r requirements-7b.txt")
+        install = f"{sys.executable} -m pip install -r requirements-7b.txt"  # launch.py runs another Python than `pip` may belong to
+        raise ConfigError(f"A {precision} language model needs the package bitsandbytes: {install}")
     if precision == "8bit" and device != "cpu":
         quantization = BitsAndBytesConfig(load_in_8bit=True)
     elif precision == "4bit":

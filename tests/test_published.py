@@ -1,7 +1,9 @@
 """The published layout from end to end at tiny size: convert -> check -> build -> one turn with every medium -> saved -> loaded."""
 
 import dataclasses
+import re
 import shutil
+import sys
 from importlib.util import find_spec
 
 import pytest
@@ -162,7 +164,7 @@ def test_a_precision_that_was_asked_for_is_kept_or_refused(caplog):
 
 def test_few_bits_without_their_package_are_a_sentence(converted, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"needs the package bitsandbytes: pip install"):
+    with pytest.raises(ConfigError, match=rf"needs the package bitsandbytes: {re.escape(sys.executable)} -m pip install"):
         build(with_precision(converted, "4bit"))
 
 
