@@ -116,6 +116,13 @@ def build_trainable(preset: Preset, *, device: str = "cpu") -> NextGPT:
     )
     _agree(preset, "llm.width", preset.llm.width, llm.width)
     _agree(preset, "llm.vocabulary", preset.llm.vocabulary, llm.vocabulary)
+    if preset.llm.context > llm.positions:
+        raise ConfigError(f"{preset.name}: llm.context is {preset.llm.context}, but the language model has {llm.positions} positions.")
+    if llm.tokenizer.size > llm.vocabulary:  # fewer may be: tables are often padded
+        raise ConfigError(
+            f"{preset.name}: the tokenizer has {llm.tokenizer.size} tokens and the language model {llm.vocabulary}: "
+            "they belong to different models."
+        )
     llm.add_lora(rank=preset.lora.rank, alpha=preset.lora.alpha, targets=preset.lora.targets, dropout=preset.lora.dropout)
     return assemble_around(preset, llm)
 

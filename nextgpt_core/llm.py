@@ -64,6 +64,13 @@ class LanguageModel(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.added_input.dtype
 
+    @property
+    def positions(self) -> int:
+        """How many positions the network was made for, with what its config stretches them by."""
+        rope = getattr(self.network.config, "rope_parameters", None) or {}
+        stretch = rope.get("factor", 1) if rope.get("rope_type") in ("linear", "dynamic") else 1  # the others have it counted in
+        return int(self.network.config.max_position_embeddings * stretch)
+
     def embed(self, ids: Tensor) -> Tensor:
         """Token ids [...] -> input embeddings [..., d]; ids from `vocabulary` on are added tokens."""
         base = self.network.embed_tokens(ids.clamp(max=self.vocabulary - 1))
