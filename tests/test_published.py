@@ -204,6 +204,27 @@ def test_unconditional_is_made_once_and_kept(converted, monkeypatch):
     assert load_file(folder / "unconditional.safetensors")["unconditional"].shape == (5, tiny.WIDTH)
 
 
+def test_another_text_encoder_makes_its_own_unconditional(converted, monkeypatch):
+    folder = converted.file(converted.outputs["image"].path)
+    encoder = folder / "text_encoder"
+    encoder.mkdir()
+    made = []
+
+    def encode_nothing(path):
+        made.append(load_file(encoder / "model.safetensors")["a"][-1].item())
+        return torch.full((5, tiny.WIDTH), made[-1])
+
+    monkeypatch.setattr("nextgpt_core.decoders.text.encode_nothing", encode_nothing)
+    for value in (1.0, 1.0, 2.0, 2.0):
+        save_file({"a": torch.full((100_000,), value)}, encoder / "model.safetensors")  # of the same length and shape
+        build(converted)
+        assert load_file(folder / "unconditional.safetensors")["unconditional"].unique().tolist() == [value]
+    assert made == [1.0, 2.0]
+    shutil.rmtree(encoder)  # it may go when it has done its work
+    build(converted)
+    assert made == [1.0, 2.0]
+
+
 def test_a_decoder_that_is_not_whole_is_left_out_by_name(converted, tmp_path, caplog):
     """The encoding of the empty text can neither be read nor made: everything else works, and the turn says what does not."""
     (converted.file(converted.outputs["image"].path) / "unconditional.safetensors").unlink()
