@@ -149,7 +149,8 @@ def save_tensors(
     Large tensors that are equal are stored once (projections that share their weights); `read_tensors` gives each under its name again.
     Raises CheckpointError where the disk is full or must not be written to.
     """
-    out, places = {}, set()
+    out: dict[str, Tensor] = {}
+    places: set[int] = set()  # of what is in `out`
     for key, value in tensors.items():
         value = (value.detach().to(dtype) if dtype is not None and value.is_floating_point() else value.detach()).contiguous()
         storage = value.untyped_storage()
