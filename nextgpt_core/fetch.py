@@ -146,7 +146,7 @@ def _order(root: Path, source: Source, endpoint: str | None, say: Any) -> Order:
 
 def _order_on_record(folder: Path, source: Source, record: dict[str, Any]) -> Order | None:
     """What an earlier fetch got of a source, where that was everything and is still there."""
-    commit = record.get("commit")
+    commit = record.get("commit", "")
     files = tuple(RemoteFile(path, one["bytes"], one["sha256"]) for path, one in record.get("files", {}).items())
     complete = record.get("complete", False) and source.revision in ("main", commit)
     return Order(source, commit, files, ()) if complete and all(_whole(folder, file, record) for file in files) else None
