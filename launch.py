@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -45,11 +46,19 @@ class InstallFailed(Exception):
 
 
 def requirement_files(arguments: list[str]) -> list[Path]:
-    """What a command needs: all of them the requirements; `test`, `train` and `eval` more on top."""
+    """What a command needs: all of them the requirements; `test`, `train`, `eval` and `--preset 7b` more on top."""
     more = {"test": "requirements-dev.txt", "train": "requirements-train.txt", "eval": "requirements-train.txt"}
-    extra = more.get(arguments[0] if arguments else "chat")
-    names = ["requirements.txt"] + ([extra] if extra and (ROOT / extra).is_file() else [])
-    return [ROOT / name for name in names]
+    names = ["requirements.txt", more.get(arguments[0] if arguments else "chat")]
+    if Path(option(arguments, "--preset")).name == "7b":
+        names.append("requirements-7b.txt")
+    return [ROOT / name for name in names if name and (name == "requirements.txt" or (ROOT / name).is_file())]
+
+
+def option(arguments: list[str], name: str) -> str:
+    """The value of `--name VALUE` or `--name=VALUE`, the last one given; empty without."""
+    values = [value for before, value in pairwise(arguments) if before == name]
+    values += [one.partition("=")[2] for one in arguments if one.startswith(f"{name}=")]
+    return values[-1] if values else ""
 
 
 def satisfied(files: list[Path]) -> bool:

@@ -8,13 +8,13 @@ from inspect import signature
 import psutil
 import torch
 
-from nextgpt_core.checkpoints import MANIFEST_FILE
+from nextgpt_core.checkpoints import MANIFEST_FILE, verify_manifest
 from nextgpt_core.config import OutputConfig, Preset, require_known, with_precision
 from nextgpt_core.decoders import DECODERS
 from nextgpt_core.decoders.base import Decoder
 from nextgpt_core.encoders import ENCODERS
 from nextgpt_core.encoders.base import Encoder
-from nextgpt_core.errors import CheckpointMissing, ConfigError, OutOfMemory, is_out_of_memory
+from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError, OutOfMemory, is_out_of_memory
 from nextgpt_core.llm import LanguageModel, load_language_model
 from nextgpt_core.memory import GIB, Plan, cpu_bytes, plan
 from nextgpt_core.model import NextGPT
@@ -22,6 +22,7 @@ from nextgpt_core.placement import free_bytes, place
 from nextgpt_core.projections import INPUT_KINDS, InputProjection, OutputProjection
 from nextgpt_core.prompt import TEMPLATES, Template
 from nextgpt_core.quantised import quantise_linears
+from nextgpt_core.records import wrong_sizes
 from nextgpt_core.token_order import confirm_token_order
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ def build(preset: Preset, *, device: str = "cpu", precision: str | None = None, 
     `precision` is the language model's; None: the preset's own, or what the memory there is allows. On a GPU the parts are placed by a
     plan for its free memory (memory.plan); OutOfMemory is raised before anything is loaded where nothing fits. `decoders` limits which
     modalities are made (None: all). One whose decoder is absent (`fetch --only`) is left out with a warning, and a turn that asks for it
-    says so; everything else that is missing raises CheckpointMissing.
+    says so; everything else that is missing raises CheckpointMissing. Nothing is loaded that is not what was converted or fetched, as far
+    as there is a record of it: CheckpointMismatch.
     """
     where = None
     free = psutil.virtual_memory().available
@@ -57,6 +59,7 @@ def build(preset: Preset, *, device: str = "cpu", precision: str | None = None, 
 
 
 def _load(preset: Preset, device: str, decoders: Collection[str] | None) -> NextGPT:
+    _refuse_changed(preset)
     model = build_trainable(preset, device=device)
     model.load_trained(preset.folder)
     eight_bit_here = preset.llm.precision == "8bit" and device == "cpu"
@@ -75,6 +78,18 @@ def _load(preset: Preset, device: str, decoders: Collection[str] | None) -> Next
             except CheckpointMissing as error:
                 log.warning("no %s will be made: %s", modality, error)
     return model.eval()
+
+
+def _refuse_changed(preset: Preset) -> None:
+    """Compare the trained parts with the hashes in their manifest (a gigabyte, seconds), and fetched files with the sizes on record."""
+    if (preset.folder / MANIFEST_FILE).is_file() and (problems := verify_manifest(preset.folder)):
+        advice = f"Run `python3 launch.py fetch {preset.handle}`, or convert the published file again."
+        raise CheckpointMismatch(f"{' '.join(problems)} {advice}")
+    for path in (preset.encoder.path, preset.llm.path, *(output.path for output in preset.outputs.values())):
+        for name in wrong_sizes(preset.file(path)):
+            if (file := preset.file(path) / name).is_file():  # what is absent is missed by whoever needs it
+                advice = f"remove it and run `python3 launch.py fetch {preset.handle}`"
+                raise CheckpointMismatch(f"{file} is not the file that was fetched (its length differs): {advice}.")
 
 
 def on_cpu(preset: Preset, *, free: float, precision: str | None = None, decoders: Collection[str] | None = None) -> Preset:
@@ -118,6 +133,13 @@ def build_trainable(preset: Preset, *, device: str = "cpu") -> NextGPT:
     llm = load_language_model(preset.file(preset.llm.path), added_tokens=preset.added_tokens, precision=preset.llm.precision, device=device)
     _agree(preset, "llm.width", preset.llm.width, llm.width)
     _agree(preset, "llm.vocabulary", preset.llm.vocabulary, llm.vocabulary)
+    if preset.llm.context > llm.positions:
+        raise ConfigError(f"{preset.name}: llm.context is {preset.llm.context}, but the language model has {llm.positions} positions.")
+    if llm.tokenizer.size > llm.vocabulary:  # fewer may be: tables are often padded
+        raise ConfigError(
+            f"{preset.name}: the tokenizer has {llm.tokenizer.size} tokens and the language model {llm.vocabulary}: "
+            "they belong to different models."
+        )
     llm.add_lora(rank=preset.lora.rank, alpha=preset.lora.alpha, targets=preset.lora.targets, dropout=preset.lora.dropout)
     return assemble_around(preset, llm)
 

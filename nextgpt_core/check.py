@@ -1,16 +1,19 @@
 """Is a preset complete? Every part's state, and what to do where one is not ready. Nothing is loaded."""
 
 import argparse
+import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nextgpt_core.checkpoints import MANIFEST_FILE, refuse_damaged, sha256, verify_manifest
 from nextgpt_core.config import Preset, load_preset
 from nextgpt_core.errors import CheckpointMismatch
-from nextgpt_core.fetch import read_record, read_sources
+from nextgpt_core.fetch import read_sources
 from nextgpt_core.model import TRAINED_FILES
+from nextgpt_core.records import read_record
 
 # What must lie in a part's folder: of each group at least one.
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -20,6 +23,16 @@ _DECODER = (
     *(tuple(f"{part}/{form}" for form in _WEIGHTS) for part in ("unet", "vae")),
     ("unconditional.safetensors", "text_encoder/config.json"),
 )
+# Of the parts that a decoder's model_index.json names, those that are loaded where they are named; the last two only to make
+# unconditional.safetensors.
+_TOKENIZER = ("tokenizer/tokenizer.json", "tokenizer/vocab.json")
+_NAMED: dict[str, tuple[tuple[str, ...], ...]] = {
+    **{
+        part: ((f"{part}/config.json",), tuple(f"{part}/{form}" for form in _WEIGHTS))
+        for part in ("safety_checker", "vocoder", "text_encoder")
+    },
+    "tokenizer": (_TOKENIZER,),
+}
 _NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "imagebind": (("imagebind_huge.safetensors", "imagebind_huge.pth"),),
     "nano": (("image.safetensors",), ("video.safetensors",), ("audio.safetensors",)),
@@ -56,15 +69,43 @@ def check(preset: str | Preset) -> list[State]:
 def _folder_state(part: str, folder: Path, advice: str, *, needed: tuple[tuple[str, ...], ...]) -> State:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return State(part, "missing", advice)
-    for name, wanted in read_record(folder).get("files", {}).items():
+    recorded = read_record(folder).get("files", {})
+    for name, wanted in recorded.items():
         path = folder / name
         if not path.is_file():
             return State(part, "missing", f"{name} is gone: {advice}")
         if path.stat().st_size != wanted["bytes"] or sha256(path) != wanted["sha256"]:
             return State(part, "damaged", f"{name} has changed: remove it, then {advice}")
-    if absent := [" or ".join(group) for group in needed if not any(any(folder.glob(form)) for form in group)]:
-        return State(part, "missing", f"{', '.join(absent)}: {advice}")
-    return _whole_state(part, sorted(folder.rglob("*.safetensors")))
+    groups = (*needed, *_named(folder), *((shard,) for shard in _shards(folder)))
+    if absent := [" or ".join(group) for group in groups if not any(any(folder.glob(form)) for form in group)]:
+        return State(part, "missing", f"{', '.join(dict.fromkeys(absent))}: {advice}")
+    weights = (path for path in folder.rglob("*") if path.suffix in (".safetensors", ".bin", ".pth"))
+    return _whole_state(part, sorted(path for path in weights if path.relative_to(folder).as_posix() not in recorded))
+
+
+def _named(folder: Path) -> Iterator[tuple[str, ...]]:
+    """What must lie in a decoder's folder because its model_index.json names it."""
+    index, settings = _json(folder / "model_index.json"), _json(folder / "decoder.json")
+    for part, groups in _NAMED.items():
+        made = part in ("text_encoder", "tokenizer") and (folder / "unconditional.safetensors").is_file()
+        unwanted = part == "safety_checker" and not settings.get("safety", True)
+        if (index.get(part) or [None])[0] and not made and not unwanted:
+            yield from groups
+
+
+def _shards(folder: Path) -> Iterator[str]:
+    """Every file that the index of a model in several files names."""
+    for index in sorted(folder.rglob("*.index.json")):
+        inside = index.parent.relative_to(folder)
+        yield from sorted({(inside / shard).as_posix() for shard in _json(index).get("weight_map", {}).values()})
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _whole_state(part: str, files: Iterable[Path]) -> State:

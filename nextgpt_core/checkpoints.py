@@ -5,7 +5,8 @@ import json
 import logging
 import pickle
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,13 +16,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
+from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing
 
 log = logging.getLogger(__name__)
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 MANIFEST_FILE = "manifest.json"
 _EQUAL = "equal"  # key of the metadata that names tensors stored under another name
 _LARGE = 1 << 15  # elements
+_OLD_PICKLE = b"\x80"  # how a pickle begins that is not in a zip
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -35,6 +37,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
     return tensors | {key: tensors[first] for key, first in equal.items() if first in tensors}
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says of itself. Raises CheckpointMismatch."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
@@ -59,11 +70,18 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def refuse_damaged(path: Path) -> None:
-    """Raise CheckpointMismatch where a safetensors file is not whole: its header says how long it must be. Reads nothing else."""
+    """Raise CheckpointMismatch where a weight file is not whole: a safetensors header says how long the file must be, the zip of a torch
+    pickle ends in a table of contents. Files of torch before 1.6 have neither, only a beginning. Tensors are not read."""
     try:
-        with safe_open(path, framework="pt"):
-            pass
-    except (SafetensorError, OSError) as error:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt"):
+                pass
+            return
+        with path.open("rb") as file:
+            start = file.read(1)
+        if start != _OLD_PICKLE and not zipfile.is_zipfile(path):
+            raise ValueError("it ends too early" if start == b"P" else "it is no file of weights")
+    except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
 
 
@@ -129,21 +147,37 @@ def save_tensors(
     """Write tensors (floating ones as `dtype`) through a temporary file, so that no half-written file is left.
 
     Large tensors that are equal are stored once (projections that share their weights); `read_tensors` gives each under its name again.
+    Raises CheckpointError where the disk is full or must not be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    out = {
-        key: (value.detach().to(dtype) if dtype is not None and value.is_floating_point() else value.detach()).contiguous().clone()
-        for key, value in tensors.items()
-    }
+    out: dict[str, Tensor] = {}
+    places: set[int] = set()  # of what is in `out`
+    for key, value in tensors.items():
+        value = (value.detach().to(dtype) if dtype is not None and value.is_floating_point() else value.detach()).contiguous()
+        storage = value.untyped_storage()
+        if storage.nbytes() != value.nbytes or storage.data_ptr() in places:  # the library refuses tensors that share their memory
+            value = value.clone()
+        places.add(value.untyped_storage().data_ptr())
+        out[key] = value
     if equal := _repeated(out):
         out = {key: value for key, value in out.items() if key not in equal}
         metadata = {**(metadata or {}), _EQUAL: json.dumps(equal)}
     partial = path.with_suffix(path.suffix + ".partial")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(out, partial, metadata=metadata)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make a CheckpointError of what the system says while `path` is written: no room, no permission."""
     try:
-        save_file(out, partial, metadata=metadata)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        yield
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} could not be written ({error}); make room, or allow it to be written to, and try again.") from error
 
 
 def _repeated(tensors: Mapping[str, Tensor]) -> dict[str, str]:
@@ -165,6 +199,17 @@ def sha256(path: Path) -> str:
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
             digest.update(piece)
+    return digest.hexdigest()
+
+
+def fingerprint(path: Path) -> str:
+    """What tells one file of weights from another without reading it all: a hash of its length and of 64 pieces spread over it."""
+    size, piece = path.stat().st_size, 1 << 14
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        for number in range(64):
+            file.seek(max(0, size - piece) * number // 63)
+            digest.update(file.read(piece))
     return digest.hexdigest()
 
 

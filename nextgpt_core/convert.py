@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nextgpt_core.checkpoints import read_pickle, refuse_mismatch, save_tensors, sha256, write_manifest
+from nextgpt_core.checkpoints import read_pickle, refuse_mismatch, save_tensors, sha256, write_manifest, writing
 from nextgpt_core.config import Preset
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch
 from nextgpt_core.projections import InputProjection, OutputProjection
@@ -29,7 +29,7 @@ def convert(source: Path, preset: Preset, *, folder: Path | None = None) -> Path
     """Check `source` against the preset and write its parts to `folder` (the preset's own by default) -> the manifest's path.
 
     Nothing in the file is executed, nothing is written unless everything fits, and no half-written file is left. Raises
-    CheckpointMissing or CheckpointMismatch naming what is wrong.
+    CheckpointMissing or CheckpointMismatch naming what is wrong, CheckpointError where it cannot be written.
     """
     folder = folder or preset.folder
     found = _canonical(read_pickle(source), name=source.name)
@@ -48,13 +48,14 @@ def convert(source: Path, preset: Preset, *, folder: Path | None = None) -> Path
         "token_order": order,
         "added_tokens": {token: preset.llm.vocabulary + index for index, token in enumerate(preset.added_tokens)},
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".convert-") as partial:
-        for name, tensors in parts.items():
-            save_tensors(tensors, Path(partial) / name)
-        for name in parts:
-            (Path(partial) / name).replace(folder / name)
-    return write_manifest(folder, parts, facts)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".convert-") as partial:
+            for name, tensors in parts.items():
+                save_tensors(tensors, Path(partial) / name)
+            for name in parts:
+                (Path(partial) / name).replace(folder / name)
+        return write_manifest(folder, parts, facts)
 
 
 def published_shapes(preset: Preset, layers: int) -> dict[str, tuple[int, ...]]:

@@ -4,7 +4,8 @@ NextGPTError
 ├── ConfigError            a preset file is wrong or its parts contradict each other
 ├── CheckpointError        weights cannot be used
 │   ├── CheckpointMissing      a file is not there
-│   └── CheckpointMismatch     keys, shapes or hashes are not what the preset says
+│   ├── CheckpointMismatch     keys, shapes or hashes are not what the preset says
+│   └── HubUnreachable         what is to be fetched cannot be asked for now
 ├── MediaError             a file a user sent cannot be used
 │   ├── UnsupportedMedia       not a picture, sound or film that can be read
 │   └── MediaTooLarge          over a limit of size, length or count
@@ -36,6 +37,10 @@ class CheckpointMissing(CheckpointError):
 
 class CheckpointMismatch(CheckpointError):
     """Keys, shapes or hashes are not what the preset says."""
+
+
+class HubUnreachable(CheckpointError):
+    """The hub, or the mirror that was named, does not answer."""
 
 
 class MediaError(NextGPTError):

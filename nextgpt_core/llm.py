@@ -6,6 +6,7 @@ vocabulary and live in two small tables, so that what was trained is a small fil
 
 import importlib.util
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,6 +63,13 @@ class LanguageModel(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return self.added_input.dtype
+
+    @property
+    def positions(self) -> int:
+        """How many positions the network was made for, with what its config stretches them by."""
+        rope = getattr(self.network.config, "rope_parameters", None) or {}
+        stretch = rope.get("factor", 1) if rope.get("rope_type") in ("linear", "dynamic") else 1  # the others have it counted in
+        return int(self.network.config.max_position_embeddings * stretch)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token ids [...] -> input embeddings [..., d]; ids from `vocabulary` on are added tokens."""
@@ -172,7 +180,8 @@ def _load_pretrained(folder: Path, *, precision: str, device: str) -> tuple[Llam
         raise CheckpointMissing(f"{folder} holds no language model.")
     quantization = None
     if (precision == "4bit" or (precision == "8bit" and device != "cpu")) and importlib.util.find_spec("bitsandbytes") is None:
-        raise ConfigError(f"A {precision} language model needs the package bitsandbytes: pip install -r requirements-7b.txt")
+        install = f"{sys.executable} -m pip install -r requirements-7b.txt"  # launch.py runs another Python than `pip` may belong to
+        raise ConfigError(f"A {precision} language model needs the package bitsandbytes: {install}")
     if precision == "8bit" and device != "cpu":
         quantization = BitsAndBytesConfig(load_in_8bit=True)
     elif precision == "4bit":

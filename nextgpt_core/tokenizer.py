@@ -6,7 +6,7 @@ from typing import Protocol
 import sentencepiece
 import tokenizers
 
-from nextgpt_core.errors import CheckpointMissing
+from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
 
 BYTE_LEVEL_FILE = "tokenizer.json"
 SENTENCEPIECE_FILE = "tokenizer.model"
@@ -31,11 +31,15 @@ class Tokenizer(Protocol):
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of a language model's folder: tokenizer.json (byte-level BPE) or else tokenizer.model (sentencepiece)."""
-    if (folder / BYTE_LEVEL_FILE).is_file():
-        return ByteLevelTokenizer(folder / BYTE_LEVEL_FILE)
+    """The tokenizer of a language model's folder: tokenizer.model (sentencepiece) or else tokenizer.json (byte-level BPE).
+
+    Folders of Llama 1 and 2 often hold both, and their tokenizer.json says the same as the other in another form than byte-level BPE.
+    Raises CheckpointMissing or CheckpointMismatch.
+    """
     if (folder / SENTENCEPIECE_FILE).is_file():
         return SentencePieceTokenizer(folder / SENTENCEPIECE_FILE)
+    if (folder / BYTE_LEVEL_FILE).is_file():
+        return ByteLevelTokenizer(folder / BYTE_LEVEL_FILE)
     raise CheckpointMissing(f"{folder} holds neither {BYTE_LEVEL_FILE} nor {SENTENCEPIECE_FILE}.")
 
 
@@ -49,6 +53,9 @@ class ByteLevelTokenizer:
         self._control_ids = frozenset(self._control.values())
         self._bytes_of_character = {character: byte for byte, character in enumerate(_byte_characters())}
         self.size = self._tokenizer.get_vocab_size()
+        tokens = {token for token, i in self._tokenizer.get_vocab().items() if i not in self._control_ids}
+        if strange := sorted(token for token in tokens if not self._bytes_of_character.keys() >= set(token)):
+            raise CheckpointMismatch(f"{path} is not byte-level BPE (it has {strange[0]!r}); put {SENTENCEPIECE_FILE} beside it.")
 
     def encode(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False).ids

@@ -8,13 +8,16 @@ from urllib.parse import urlparse
 
 
 class Hub:
-    """`files[repo][path]` is served at one commit. `cut` ends a transfer after so many bytes, once."""
+    """`files[repo][path]` is served at one commit. `cut` ends a transfer after so many bytes, once; `stall` lets it wait there, once,
+    until `stalled` is set."""
 
     commit = "0123456789abcdef0123456789abcdef01234567"
 
     def __init__(self, files: dict[str, dict[str, bytes]]) -> None:
         self.files = files
         self.cut: int | None = None
+        self.stall: int | None = None
+        self.stalled = threading.Event()
         self.damage = False
         self.gets: list[tuple[str, str | None]] = []  # (path, range)
         hub = self
@@ -79,6 +82,12 @@ class Hub:
         if self.cut is not None and len(content) > self.cut:
             content, self.cut = content[: self.cut], None
             request.close_connection = True
+        if self.stall is not None and len(content) > self.stall:
+            content, self.stall = content[: self.stall], None
+            request.wfile.write(content)
+            self.stalled.wait(300)
+            request.close_connection = True
+            return
         request.wfile.write(content)
 
     def _fail(self, request: BaseHTTPRequestHandler, code: str) -> None:

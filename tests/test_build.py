@@ -147,6 +147,7 @@ def test_no_trained_part_may_be_missing_or_partial(folder, name):
     [
         (("llm", "width"), 32, "llm.width is 32, but the part in its folder has 16"),
         (("llm", "vocabulary"), 100, "llm.vocabulary is 100"),
+        (("llm", "context"), 2049, "llm.context is 2049, but the language model has 2048 positions"),
         (("llm", "precision"), "int3", "llm.precision is 'int3'; known are"),
         (("outputs", "image", "precision"), "flot16", "outputs.image.precision is 'flot16'; known are bfloat16"),
         (("input_projection", "kind"), "magic", "known are grouping, linear"),
@@ -178,6 +179,21 @@ def test_legacy_is_set_from_the_preset(folder, monkeypatch):
         change(folder, "encoder", "tokens", value={"image": 1})
         change(folder, "encoder", "kind", value="imagebind")
         assert build_module.build_encoder(change(folder, "encoder", "legacy", value=legacy)).legacy == legacy
+
+
+def test_the_tokenizer_of_another_model_is_refused(folder):
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "llm" / "tokenizer.json"))
+    tokenizer.add_special_tokens([AddedToken("<more>", special=True)])
+    tokenizer.save(str(folder / "llm" / "tokenizer.json"))
+    with pytest.raises(ConfigError, match="the tokenizer has 261 tokens and the language model 260"):
+        build(load_preset(folder))
+
+
+def test_stretched_positions_count(folder):
+    config = json.loads((folder / "llm" / "config.json").read_text())
+    rope = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}
+    (folder / "llm" / "config.json").write_text(json.dumps({**config, "rope_parameters": rope}))
+    assert build_trainable(change(folder, "llm", "context", value=4096)).llm.positions == 4096
 
 
 def test_unknown_template(folder):

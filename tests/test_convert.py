@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import re
+import resource
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from nextgpt_core.build import assemble_around
-from nextgpt_core.checkpoints import read_manifest, verify_manifest
+from nextgpt_core.checkpoints import read_manifest, save_tensors, verify_manifest
 from nextgpt_core.config import Preset, load_preset
 from nextgpt_core.convert import convert, published_shapes
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing
@@ -189,6 +191,26 @@ def test_other_files_are_refused(tmp_path, preset):
     refused(preset, tmp_path / "c.pt", "plain table")
     with pytest.raises(CheckpointMissing):
         convert(tmp_path / "none.pt", preset)
+
+
+@contextmanager
+def small_files(limit: int):
+    """No file may become larger: what a disk does that fills up while it is written."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_fills_up_while_it_is_written_is_a_sentence(tmp_path):
+    with small_files(1 << 20), pytest.raises(CheckpointError, match=r"large\.safetensors could not be written .*; make room"):
+        save_tensors({"a": torch.zeros(1 << 20)}, tmp_path / "large.safetensors")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="could not be written"):
+        save_tensors({"a": torch.zeros(1)}, tmp_path / "file" / "small.safetensors")
 
 
 def test_full_disk_is_a_sentence(tmp_path, preset, monkeypatch):

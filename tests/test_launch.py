@@ -71,6 +71,24 @@ def test_test_and_chat_keep_each_others_stamp(launch: ModuleType) -> None:
     assert launch.ran == []
 
 
+def test_the_published_preset_brings_its_requirements(launch: ModuleType) -> None:
+    def names(*arguments: str) -> list[str]:
+        return [file.name for file in launch.requirement_files(list(arguments))]
+
+    assert names("--preset", "7b") == ["requirements.txt"]  # a copy without the file
+    (launch.ROOT / "requirements-7b.txt").write_text("-r requirements.txt\nnor-is-this==3.0\n")
+    wanted = ["requirements.txt", "requirements-7b.txt"]
+    assert names("--preset", "7b") == names("ask", "hello", "--preset=7b") == names("chat", "--preset", "/data/7b") == wanted
+    assert names("--preset", "nano") == names("ask", "--preset") == names("plan", "7b") == ["requirements.txt"]
+    launch.prepared(launch.requirement_files([]))
+    launch.ran.clear()
+    launch.prepared(launch.requirement_files(["--preset", "7b"]))
+    assert [command[3] for command in launch.ran] == ["install"] and str(launch.ROOT / "requirements-7b.txt") in launch.ran[0]
+    launch.ran.clear()
+    launch.prepared(launch.requirement_files(["--preset", "7b"]))
+    assert launch.ran == []
+
+
 def test_an_interrupted_install_is_begun_anew(launch: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     files, run = launch.requirement_files([]), launch.run
 

@@ -1,7 +1,9 @@
 """The published layout from end to end at tiny size: convert -> check -> build -> one turn with every medium -> saved -> loaded."""
 
 import dataclasses
+import re
 import shutil
+import sys
 from importlib.util import find_spec
 
 import pytest
@@ -21,6 +23,7 @@ from nextgpt_core.errors import CheckpointError, CheckpointMismatch, ConfigError
 from nextgpt_core.memory import CPU, cpu_bytes, plan
 from nextgpt_core.messages import Media, MediaFailed, MediaReady, Message, TurnDone, TurnSettings
 from nextgpt_core.model import TRAINED_FILES
+from nextgpt_core.records import write_record
 from tests.decoders import tiny
 from tests.decoders.test_decoders import DECODERS, FOLDER_SETTINGS, write_folder
 from tests.encoders.test_imagebind import TINY
@@ -167,7 +170,7 @@ def test_a_precision_that_was_asked_for_is_kept_or_refused(caplog):
 
 def test_few_bits_without_their_package_are_a_sentence(converted, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"needs the package bitsandbytes: pip install"):
+    with pytest.raises(ConfigError, match=rf"needs the package bitsandbytes: {re.escape(sys.executable)} -m pip install"):
         build(with_precision(converted, "4bit"))
 
 
@@ -177,6 +180,20 @@ def test_a_language_model_with_a_missing_tensor_is_refused(converted):
     del tensors["model.norm.weight"]
     save_file(tensors, file, metadata={"format": "pt"})
     with pytest.raises(CheckpointMismatch, match=r"model\.norm\.weight|norm\.weight"):
+        build(converted)
+
+
+def test_nothing_is_loaded_that_is_not_what_was_converted_or_fetched(converted):
+    encoder = converted.file(converted.encoder.path)
+    size = (encoder / "imagebind_huge.pth").stat().st_size
+    write_record(encoder, {}, {"imagebind_huge.pth": {"bytes": size + 1, "sha256": ""}, "absent.json": {"bytes": 1, "sha256": ""}})
+    with pytest.raises(CheckpointMismatch, match=r"imagebind_huge\.pth is not the file that was fetched .*launch\.py fetch"):
+        build(converted)
+    (encoder / "fetched.json").unlink()
+    file = converted.folder / TRAINED_FILES["lora"]
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # a valid file, of other numbers
+    with pytest.raises(CheckpointMismatch, match=r"lora\.safetensors is not the file that was converted"):
         build(converted)
 
 
@@ -191,6 +208,27 @@ def test_unconditional_is_made_once_and_kept(converted, monkeypatch):
     build(converted)
     assert calls == [folder]
     assert load_file(folder / "unconditional.safetensors")["unconditional"].shape == (5, tiny.WIDTH)
+
+
+def test_another_text_encoder_makes_its_own_unconditional(converted, monkeypatch):
+    folder = converted.file(converted.outputs["image"].path)
+    encoder = folder / "text_encoder"
+    encoder.mkdir()
+    made = []
+
+    def encode_nothing(path):
+        made.append(load_file(encoder / "model.safetensors")["a"][-1].item())
+        return torch.full((5, tiny.WIDTH), made[-1])
+
+    monkeypatch.setattr("nextgpt_core.decoders.text.encode_nothing", encode_nothing)
+    for value in (1.0, 1.0, 2.0, 2.0):
+        save_file({"a": torch.full((100_000,), value)}, encoder / "model.safetensors")  # of the same length and shape
+        build(converted)
+        assert load_file(folder / "unconditional.safetensors")["unconditional"].unique().tolist() == [value]
+    assert made == [1.0, 2.0]
+    shutil.rmtree(encoder)  # it may go when it has done its work
+    build(converted)
+    assert made == [1.0, 2.0]
 
 
 def test_a_decoder_that_is_not_whole_is_left_out_by_name(converted, tmp_path, caplog):

@@ -1,9 +1,12 @@
+import shutil
 from pathlib import Path
 
 import pytest
+import tokenizers
 
-from nextgpt_core.errors import CheckpointMissing
-from nextgpt_core.tokenizer import load_tokenizer
+from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
+from nextgpt_core.tokenizer import SentencePieceTokenizer, load_tokenizer
+from tests.golden_rules import GOLDEN
 
 NANO = Path(__file__).parent.parent / "checkpoints" / "nano" / "llm"
 
@@ -21,3 +24,14 @@ def test_byte_level_text_comes_back_and_never_becomes_control(text):
 def test_absent_tokenizer_is_named(tmp_path):
     with pytest.raises(CheckpointMissing, match=r"tokenizer\.model"):
         load_tokenizer(tmp_path)
+
+
+def test_a_llama_folder_with_both_files_is_read_by_sentencepiece(tmp_path):
+    pieces = tokenizers.Tokenizer(tokenizers.models.BPE(vocab={"<unk>": 0, "\u2581the": 1}, merges=[], unk_token="<unk>"))
+    pieces.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(CheckpointMismatch, match=r"tokenizer\.json is not byte-level BPE .*tokenizer\.model"):
+        load_tokenizer(tmp_path)
+    shutil.copy(GOLDEN / "tiny_tokenizer.model", tmp_path / "tokenizer.model")
+    tokenizer = load_tokenizer(tmp_path)
+    assert isinstance(tokenizer, SentencePieceTokenizer)
+    assert b"".join(map(tokenizer.token_bytes, tokenizer.encode("the cat"))).decode().strip() == "the cat"

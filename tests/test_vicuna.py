@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from nextgpt_core.checkpoints import save_tensors
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing
 from nextgpt_core.vicuna import add_delta
 
@@ -36,6 +37,27 @@ def test_sum_loads_as_a_model(folders):
         assert torch.equal(value, (base[key].float() + delta[key][: len(base[key])].float()).half())
     assert (out / "tokenizer.model").exists()
     assert [entry.name for entry in path.iterdir() if entry.name.startswith(".")] == []
+
+
+def test_the_sum_is_written_in_files_of_a_bounded_size(folders, monkeypatch):
+    path, base, _ = folders
+    monkeypatch.setattr("nextgpt_core.vicuna._SHARD", 1000)
+    out = add_delta(path / "base", path / "delta", path / "vicuna")
+    shards = sorted(out.glob("*.safetensors"))
+    largest = max(value.nbytes for value in base.values())
+    assert len(shards) > 3 and all(sum(value.nbytes for value in load_file(shard).values()) < 1000 + largest for shard in shards)
+    _, info = LlamaForCausalLM.from_pretrained(out, output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+
+
+def test_tensors_that_own_their_memory_are_not_copied_to_be_saved(tmp_path, monkeypatch):
+    table = torch.randn(10, 4)
+    tensors = {"whole": torch.randn(10, 4), "start": table[:4], "end": table[4:], "again": table, "turned": table.T}
+    given = {}
+    monkeypatch.setattr("nextgpt_core.checkpoints.save_file", lambda out, path, metadata: (given.update(out), save_file(out, path)))
+    save_tensors(tensors, tmp_path / "a.safetensors")
+    assert given["whole"].data_ptr() == tensors["whole"].data_ptr()
+    assert all(torch.equal(value, tensors[key]) for key, value in load_file(tmp_path / "a.safetensors").items())
 
 
 def test_a_full_disk_is_a_sentence(folders, monkeypatch):

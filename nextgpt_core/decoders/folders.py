@@ -3,7 +3,8 @@
     unet/ vae/ scheduler/            config and weights, as save_pretrained writes them
     decoder.json                     optional: what DecoderFolder.SETTINGS lists
     mean.safetensors                 optional: a ConditionalMean, whose shape decoder.json gives as "mean"
-    unconditional.safetensors        {"unconditional": [L, D]}, the encoding of ""; made from text_encoder/ and tokenizer/ where absent
+    unconditional.safetensors        {"unconditional": [L, D]}, the encoding of ""; made from text_encoder/ and tokenizer/ where
+                                     absent, or where another text encoder made it
     vocoder/                         sounds: a SpeechT5HifiGan (or "mel" in decoder.json for Griffin-Lim)
     safety_checker/                  pictures, optional
 """
@@ -19,16 +20,17 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor, nn
 
-from nextgpt_core.checkpoints import assemble, read_pickle, read_tensors, save_tensors
+from nextgpt_core.checkpoints import assemble, fingerprint, read_metadata, read_pickle, read_tensors, save_tensors
 from nextgpt_core.decoders.base import Vocoder
 from nextgpt_core.decoders.mean import ConditionalMean
-from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError
+from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError
 
 log = logging.getLogger(__name__)
 
 _VAES: dict[str, Any] = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
 _HUB_FILES = ("model.safetensors", "model.fp16.safetensors", "pytorch_model.bin")  # transformers' names
 _WEIGHT_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.bin")
+_TEXT_ENCODER = "text_encoder"  # key of the metadata that tells which one made the encoding of ""
 
 
 class DecoderFolder:
@@ -98,23 +100,25 @@ class DecoderFolder:
         return assemble(lambda: kind.from_config(config), tensors, name=str(folder), dtype=self.dtype)
 
     def unconditional(self) -> Tensor:
-        """[L, D]; encoded once with the folder's own text encoder and kept beside it."""
+        """[L, D]; encoded once with the folder's own text encoder and kept beside it, until there is another text encoder."""
         path = self.path / "unconditional.safetensors"
-        if not path.exists():
-            if not (self.path / "text_encoder").is_dir():
-                raise CheckpointMissing(f"{self.path} has neither {path.name} nor text_encoder/ to make it with.")
-            from nextgpt_core.decoders.text import encode_nothing  # needs transformers; not for the bundled preset
+        weights = _weights(self.path / "text_encoder", _HUB_FILES)
+        maker = {_TEXT_ENCODER: fingerprint(weights)} if weights else {}
+        if path.exists() and (not maker or read_metadata(path).get(_TEXT_ENCODER) == maker[_TEXT_ENCODER]):
+            tensors = read_tensors(path)
+            if set(tensors) != {"unconditional"}:
+                raise CheckpointMismatch(f"{path}: expected the one tensor 'unconditional', found {', '.join(sorted(tensors))}.")
+            return tensors["unconditional"].float()
+        if not (self.path / "text_encoder").is_dir():
+            raise CheckpointMissing(f"{self.path} has neither {path.name} nor text_encoder/ to make it with.")
+        from nextgpt_core.decoders.text import encode_nothing  # needs transformers; not for the bundled preset
 
-            encoded = encode_nothing(self.path)
-            try:
-                save_tensors({"unconditional": encoded}, path)
-            except OSError as error:
-                log.warning("the encoding of the empty text is not kept (%s); it is made again at the next start", error)
-            return encoded
-        tensors = read_tensors(path)
-        if set(tensors) != {"unconditional"}:
-            raise CheckpointMismatch(f"{path}: expected the one tensor 'unconditional', found {', '.join(sorted(tensors))}.")
-        return tensors["unconditional"].float()
+        encoded = encode_nothing(self.path)
+        try:
+            save_tensors({"unconditional": encoded}, path, metadata=maker)
+        except CheckpointError as error:
+            log.warning("the encoding of the empty text is not kept (%s); it is made again at the next start", error)
+        return encoded
 
     def vocoder(self) -> Vocoder:
         """What makes the spectrograms of this folder audible."""
@@ -153,10 +157,14 @@ def hub_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def _first_of(folder: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
-    weights = next((folder / name for name in names if (folder / name).is_file()), None)
+    weights = _weights(folder, names)
     if weights is None:
         raise CheckpointMissing(f"{folder / names[0]} is not there.")
     return read_pickle(weights) if weights.suffix == ".bin" else read_tensors(weights)
+
+
+def _weights(folder: Path, names: tuple[str, ...]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def _modern_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

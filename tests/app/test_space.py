@@ -102,7 +102,8 @@ def test_weights_that_are_not_bundled_are_fetched_to_the_storage(tmp_path: Path,
     assert app_space.preset_with_weights(str(checkpoints / "small")) == str(checkpoints / "small")
     for _ in range(2):  # the second start finds everything there
         assert app_space.preset_with_weights(str(checkpoints / "large")) == str(storage / "large")
-    hub.close()
+    hub.close()  # and a start while the hub is away uses what is there
+    assert app_space.preset_with_weights(str(checkpoints / "large")) == str(storage / "large")
     assert (storage / "large" / "imagebind" / "config.json").read_bytes() == b"{}"
     assert [name for name, _ in hub.gets] == ["config.json"]
 
