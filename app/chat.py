@@ -291,6 +291,7 @@ def serve(
         show_error=True,
         prevent_thread_lock=True,
         enable_monitoring=False,
+        run_history=False,  # Gradio would keep a second copy of what was sent, here or at Hugging Face
         app_kwargs={"middleware": [Middleware(Private)]},
     )
     if wait:

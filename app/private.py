@@ -1,6 +1,7 @@
 """What keeps a person's things private beyond Gradio's defaults: no errands for anybody, nothing loaded from elsewhere, nothing cached,
 nothing on disk under a person's own name for it."""
 
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NoReturn
 
@@ -10,7 +11,8 @@ from gradio.exceptions import Error
 from app.files import nameless
 
 Scope = MutableMapping[str, Any]
-ErrandPaths = ("/file=http", "/proxy=")  # Gradio would fetch these addresses for whoever asks
+# Gradio would fetch these addresses, or talk to Hugging Face, for whoever asks.
+ERRANDS = re.compile(r"/file[=/]\s*https?:|/proxy=|/run-history(/|$)", re.IGNORECASE)
 HEADERS = (
     # Words of the model are Markdown: a picture in them must not call anybody.
     (b"content-security-policy", b"img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src 'self' ws: wss: data: blob:"),
@@ -29,7 +31,7 @@ class Private:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         path = scope["path"]
-        if any(errand in path for errand in ErrandPaths):
+        if ERRANDS.search(path):
             await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
             return await send({"type": "http.response.body", "body": b"This server fetches nothing from elsewhere."})
 
@@ -63,3 +65,4 @@ def run_no_errands() -> None:
         raise Error("Only uploaded files are read here, no addresses.")
 
     processing_utils.async_ssrf_protected_download = refuse  # type: ignore[assignment]
+    processing_utils.async_ssrf_protected_get = refuse  # type: ignore[assignment]
