@@ -1,6 +1,7 @@
 """The chat page: layout and wiring. What the events do is in actions.py, how answers look in render.py."""
 
 import copy
+import logging
 import os
 import threading
 import time
@@ -29,6 +30,8 @@ from app.private import Private, name_no_uploads, run_no_errands
 from app.render import Renderer
 from app.settings import ANSWERS, MADE, QUALITIES, Choices, Settings
 from app.translate import translated
+
+logger = logging.getLogger(__name__)
 
 STYLE = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
@@ -255,8 +258,11 @@ def start_sweeping(store: FileStore, data: Path, library: Library) -> None:
 
     def sweep() -> None:
         while True:
-            store.sweep(within=data)
-            library.forget_old(store.keep_seconds)
+            try:
+                store.sweep(within=data)
+                library.forget_old(store.keep_seconds)
+            except Exception:  # the next pass must come; the reason is in the log
+                logger.exception("old files could not be swept")
             time.sleep(min(600.0, store.keep_seconds / 10))
 
     threading.Thread(target=sweep, name="sweeping", daemon=True).start()

@@ -1,6 +1,7 @@
 """The files of the page: random folders that nobody can guess, generated names, deletion after a set time."""
 
 import logging
+import os
 import re
 import secrets
 import shutil
@@ -128,17 +129,19 @@ class FileStore:
         root = within or self.root
         oldest = (time.time() if now is None else now) - self.keep_seconds
         gone = 0
-        for path in root.rglob("*"):
+        for folder, _, names in os.walk(root, topdown=False):  # what vanishes meanwhile is passed over
+            for path in [Path(folder, name) for name in names]:
+                try:
+                    if path.stat().st_mtime < oldest:
+                        path.unlink()
+                        gone += 1
+                except FileNotFoundError:
+                    pass  # somebody else was faster
+                except OSError as error:
+                    logger.warning("%s could not be deleted: %s", path.name, error)
             try:
-                if path.is_file() and path.stat().st_mtime < oldest:
-                    path.unlink()
-                    gone += 1
-            except OSError as error:
-                logger.warning("%s could not be deleted: %s", path.name, error)
-        for path in sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True):
-            try:
-                if path.stat().st_mtime < oldest:
-                    path.rmdir()
+                if Path(folder) != root and os.stat(folder).st_mtime < oldest:
+                    os.rmdir(folder)
             except OSError:
                 pass  # not empty
         self.sweeps += gone > 0
