@@ -39,10 +39,12 @@ class Tab:
     following: Job | None = None  # the answer that it shows while it grows
 
 
-@lru_cache(maxsize=256)
 def checked(path: Path) -> Checked:
-    """`check`, remembered: an upload's path changes with its content."""
-    return check(path)
+    """`check`, remembered while the file is there: an upload's path changes with its content."""
+    return _looked_at(path) if path.is_file() else check(path)
+
+
+_looked_at = lru_cache(maxsize=256)(check)
 
 
 class Actions:
@@ -76,7 +78,7 @@ class Actions:
             gr.Warning(problem)
             another = self.desk.job(conversation.id) not in (None, tab.following)  # sent in another tab: this one shows it from now on
             return self._state(tab) if another else {}
-        looked = await asyncio.gather(*(asyncio.to_thread(checked, path) for path in paths))
+        looked = await asyncio.gather(*(asyncio.to_thread(checked, path) for path in dict.fromkeys(paths)))
         if self._busy(tab):  # the same message was sent twice, and the other one was looked at first
             return {}
         for file in looked:
@@ -86,6 +88,8 @@ class Actions:
         if not usable and not words.strip():
             return {"chosen": chips(looked, tab.language)}
         turn = Turn(words, [self.store.adopt(file, conversation.id) for file in usable])
+        for file in looked:
+            self.store.discard_upload(file.path)  # of those that cannot be used
         conversation.turns.append(turn)
         first = self._start(tab, conversation, choices)
         tab.chosen = ()
@@ -217,6 +221,8 @@ class Actions:
         except MediaError as error:
             gr.Warning(translated(str(error), tab.language))
             return {}
+        finally:
+            self.store.discard_upload(Path(path))
         self.library.add(person, conversation)
         tab.conversation = conversation
         gr.Info(say("imported", tab.language))

@@ -18,8 +18,12 @@ MAX_STORY_BYTES = 20 * 2**20
 
 
 def export_zip(conversation: Conversation, store: FileStore) -> Path:
-    """Write conversation.json and media/… into a zip in the conversation's own folder; files that are gone are left out."""
-    path = store.folder(conversation.id) / f"{secrets.token_hex(8)}.zip"
+    """Write conversation.json and media/… into a zip in the conversation's own folder, in place of an earlier one; files that are gone
+    are left out."""
+    folder = store.folder(conversation.id)
+    for earlier in folder.glob("*.zip"):
+        earlier.unlink(missing_ok=True)
+    path = folder / f"{secrets.token_hex(8)}.zip"
     story = to_json(conversation)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for file in {(file.folder, file.name): file for file in conversation.files()}.values():

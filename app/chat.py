@@ -117,7 +117,14 @@ def lay_out(settings: Settings, seed: int | None) -> dict[str, Any]:
             parts["quality"] = gr.Radio(list(QUALITIES), value="balanced", label=t("quality"), elem_id="nx-quality", container=False)
             with gr.Accordion(t("camera"), open=False, elem_id="nx-camera") as parts["camera"]:
                 parts["webcam"] = gr.Image(
-                    sources=["webcam"], type="filepath", format="png", label=t("camera"), show_label=False, buttons=[], height=260
+                    sources=["webcam"],
+                    type="filepath",
+                    format="png",
+                    image_mode=None,  # the photo as it came, not a second file beside it
+                    label=t("camera"),
+                    show_label=False,
+                    buttons=[],
+                    height=260,
                 )
         parts["box"] = gr.MultimodalTextbox(
             label=t("message"),

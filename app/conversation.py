@@ -116,6 +116,10 @@ class Turn:
     def answer(self) -> Answer:
         return self.versions[self.shown]
 
+    def made(self) -> list[StoredFile]:
+        """The files of all its answers."""
+        return [piece.file for answer in self.versions for piece in answer.pieces if piece.file]
+
     def again(self) -> None:
         """A new answer beside the earlier ones."""
         self.versions.append(Answer())
@@ -145,8 +149,7 @@ class Conversation:
 
     def files(self) -> list[StoredFile]:
         """Every file of the conversation, a person's and made ones."""
-        made = [piece.file for turn in self.turns for answer in turn.versions for piece in answer.pieces if piece.file]
-        return [file for turn in self.turns for file in turn.files] + made
+        return [file for turn in self.turns for file in turn.files] + [file for turn in self.turns for file in turn.made()]
 
     def messages(self, store: FileStore) -> list[Message]:
         """What the engine gets: every turn, files that are gone left out. The last answer, still empty, is not sent."""

@@ -17,6 +17,7 @@ from nextgpt_core.modalities import MODALITIES, sniff
 logger = logging.getLogger(__name__)
 
 FOLDER = re.compile(r"[0-9a-f]{32}")
+UPLOAD_FOLDER = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[0-9a-f]{4,32}(-[0-9]{1,3})?\.[a-z0-9]{2,4}|[a-z0-9_-]{1,40}\.[a-z0-9]{2,4}")
 SHOWN = {  # the kind of file that a browser shows safely; anything else keeps no suffix of its own
     "image": {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff"},
@@ -88,6 +89,7 @@ class FileStore:
     def __init__(self, root: Path, *, keep_hours: float = 24.0) -> None:
         self.root = root
         self.keep_seconds = keep_hours * 3600
+        self._discarded: dict[str, None] = {}  # folders of deleted conversations, the last ones
         self.sweeps = 0  # how often a sweep found something to delete
 
     def folder(self, token: str) -> Path:
@@ -99,16 +101,43 @@ class FileStore:
         return folder
 
     def adopt(self, checked: Checked, token: str) -> StoredFile:
-        """Copy an uploaded file into a conversation under a generated name: another person may have sent the same one."""
+        """Take a chosen file into a conversation under a generated name. An upload is moved there, so that no second copy stays behind."""
         suffix = checked.path.suffix.lower()
         suffix = suffix if suffix in SHOWN[checked.modality] else MODALITIES[checked.modality].save_suffix
         name = f"{secrets.token_hex(8)}{suffix}"
-        shutil.copyfile(checked.path, self.folder(token) / name)
+        self._take(checked.path, self.folder(token) / name)
         return StoredFile(checked.modality, token, name, checked.label[:120], {"summary": checked.summary, "note": checked.note})
+
+    def _take(self, source: Path, target: Path) -> None:
+        """Move an upload, link one of our own files (neither takes the time of a copy), copy any other."""
+        try:
+            if self._is_upload(source):
+                os.replace(source, target)
+            elif source.is_relative_to(self.root):
+                os.link(source, target)
+            else:
+                shutil.copyfile(source, target)
+        except OSError:  # another disk, or one without links
+            shutil.copyfile(source, target)
+        os.utime(target)  # its time begins now
+        self.discard_upload(source)
+
+    def discard_upload(self, path: Path) -> None:
+        """Delete an upload that is not needed any more; any other file stays."""
+        if self._is_upload(path):
+            path.unlink(missing_ok=True)
+            _remove_empty(path.parent)
+
+    def _is_upload(self, path: Path) -> bool:
+        """Gradio puts uploads beside our root, each into a folder of its content's hash."""
+        return path.parent.parent == self.root.parent and UPLOAD_FOLDER.fullmatch(path.parent.name) is not None
 
     def enter(self, media: Media) -> StoredFile:
         """A made medium, written by the engine into a conversation's folder."""
-        return StoredFile(media.modality, media.path.parent.name, media.path.name, "", _plain(media.info))
+        file = StoredFile(media.modality, media.path.parent.name, media.path.name, "", _plain(media.info))
+        if file.folder in self._discarded:  # the conversation was deleted while this was made
+            self.delete(file)
+        return file
 
     def path(self, file: StoredFile) -> Path:
         return self.root / file.folder / file.name
@@ -119,10 +148,18 @@ class FileStore:
     def delete(self, file: StoredFile) -> None:
         path = self.path(file)
         path.unlink(missing_ok=True)
-        try:
-            path.parent.rmdir()
-        except OSError:
-            pass  # other files live there
+        _remove_empty(path.parent)
+
+    def discard(self, token: str, *, keep: set[str]) -> None:
+        """Delete all that lies in a deleted conversation's folder, also what was cut from it or is still being written, but `keep`."""
+        while len(self._discarded) >= 10_000:
+            self._discarded.pop(next(iter(self._discarded)))
+        self._discarded[token] = None
+        folder = self.root / token
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name not in keep:
+                path.unlink(missing_ok=True)
+        _remove_empty(folder)
 
     def sweep(self, *, within: Path | None = None, now: float | None = None) -> int:
         """Delete what is older than the set time, here or in a larger folder; returns how many files went."""
@@ -146,6 +183,13 @@ class FileStore:
                 pass  # not empty
         self.sweeps += gone > 0
         return gone
+
+
+def _remove_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        pass  # other files live there
 
 
 def _plain(info: dict[str, Any]) -> dict[str, Any]:

@@ -90,17 +90,22 @@ class Library:
         self.add(person, copy)
 
     def delete(self, person: Person, conversation: Conversation) -> None:
-        """Forget a conversation and delete its files, save those that a branch of it still shows."""
+        """Forget a conversation and delete its files, also those that were cut from it, save what a branch of it still shows."""
         with self._lock:
             person.conversations = [one for one in person.conversations if one is not conversation]
             self.release(person, conversation.files())
+            shown = [file for one in person.conversations for file in one.files()]
+            folders = {conversation.id} | {file.folder for file in conversation.files()}
+            for folder in folders - {one.id for one in person.conversations}:
+                self.store.discard(folder, keep={file.name for file in shown if file.folder == folder})
 
     def cut(self, person: Person, conversation: Conversation, length: int) -> list[Turn]:
-        """Take the turns from `length` on off a conversation; returns them."""
+        """Take the turns from `length` on off a conversation, and delete what was made for them alone; returns them."""
         with self._lock:
             gone = conversation.turns[length:]
             del conversation.turns[length:]
             conversation.updated = time.time()
+            self.release(person, [file for turn in gone for file in turn.made()])
             return gone
 
     def release(self, person: Person, files: list[Any]) -> None:
