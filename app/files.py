@@ -55,7 +55,7 @@ class StoredFile:
         modality, folder, name = str(value["modality"]), str(value["folder"]), str(value["name"])
         if modality not in MODALITIES or not FOLDER.fullmatch(folder) or not NAME.fullmatch(name):
             raise ValueError("a file's place is malformed")
-        return StoredFile(modality, folder, name, str(value["label"])[:120], dict(value["info"]))
+        return StoredFile(modality, folder, name, str(value["label"])[:120], plain(value["info"]))
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class FileStore:
 
     def enter(self, media: Media) -> StoredFile:
         """A made medium, written by the engine into a conversation's folder."""
-        file = StoredFile(media.modality, media.path.parent.name, media.path.name, "", _plain(media.info))
+        file = StoredFile(media.modality, media.path.parent.name, media.path.name, "", plain(media.info))
         if file.folder in self._discarded:  # the conversation was deleted while this was made
             self.delete(file)
         return file
@@ -192,6 +192,14 @@ def _remove_empty(folder: Path) -> None:
         pass  # other files live there
 
 
-def _plain(info: dict[str, Any]) -> dict[str, Any]:
-    """What JSON can hold of a medium's info."""
-    return {str(key): value for key, value in info.items() if isinstance(value, str | int | float | bool | type(None))}
+def plain(info: dict[str, Any]) -> dict[str, Any]:
+    """What JSON can hold of a medium's info or an answer's settings, and the page can show: words, numbers of a usual size, short lists."""
+    return {str(key)[:80]: value for key, value in info.items() if _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, int | float):
+        return -(2.0**64) <= value <= 2.0**64  # neither infinite nor NaN
+    if isinstance(value, list | tuple):
+        return len(value) <= 20 and all(isinstance(one, str) and _is_plain(one) for one in value)
+    return value is None or (isinstance(value, str) and len(value) <= 500)
