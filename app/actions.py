@@ -217,7 +217,7 @@ class Actions:
         """Import a conversation file."""
         person = self._where(tab)[0]
         try:
-            conversation = import_zip(Path(path), self.store, max_bytes=self.settings.max_import_mb * 2**20)
+            conversation = import_zip(Path(path), self.store, person.new_name(), self.settings)
         except MediaError as error:
             gr.Warning(translated(str(error), tab.language))
             return {}
@@ -273,6 +273,8 @@ class Actions:
         """Everything that follows from the tab's conversation."""
         person, conversation = self._where(tab)
         job = self.desk.job(conversation.id)
+        while person.gone:
+            gr.Warning(say("made_room", tab.language, title=person.gone.pop(), limit=self.library.max_conversations))
         choices = [(_title(one, tab.language), one.id) for one in person.listed()]
         return {
             **self._messages(tab, job),

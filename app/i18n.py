@@ -127,6 +127,10 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
     "left_out": ("Not used: {problem}", "未使用:{problem}"),
     "imported": ("The conversation was imported.", "对话已导入。"),
     "nothing_to_export": ("There is nothing to export yet.", "还没有可导出的内容。"),
+    "made_room": (
+        "“{title}” was deleted, the oldest: {limit} are kept at most.",
+        "已删除最早的对话“{title}”:最多保留 {limit} 个对话。",
+    ),
     "before_edit": ("before the edit", "编辑之前"),
     "before_retry": ("earlier answer", "之前的回答"),
     "untitled": ("New conversation", "新对话"),

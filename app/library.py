@@ -1,5 +1,6 @@
 """Who has which conversations: kept here under an unguessable key that the person's browser holds, and copied into the browser."""
 
+import hashlib
 import json
 import logging
 import re
@@ -7,11 +8,11 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.conversation import Conversation, Turn, from_json, to_json
-from app.files import FileStore
+from app.files import FileStore, StoredFile
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,19 @@ class Person:
     conversations: list[Conversation] = field(default_factory=list)
     seen: float = field(default_factory=time.time)
     sent: list[float] = field(default_factory=list)  # times of the last messages, for the rate limit
+    gone: list[str] = field(default_factory=list)  # titles of conversations that made room for others; the person is told once
+
+    def new_name(self) -> str:
+        """A name for a conversation and its folder. Nobody can guess it, and only who holds the key can have made it: who sees it, in the
+        address of a file, cannot claim it."""
+        number = secrets.token_hex(4)
+        return number + self._proof(number)
+
+    def owns(self, name: str) -> bool:
+        return secrets.compare_digest(name[8:], self._proof(name[:8]))
+
+    def _proof(self, number: str) -> str:
+        return hashlib.sha256(f"{self.key} {number}".encode()).hexdigest()[:24]
 
     def find(self, conversation_id: str) -> Conversation | None:
         return next((one for one in self.conversations if one.id == conversation_id), None)
@@ -50,8 +64,13 @@ class Library:
         key = saved.get("key") if isinstance(saved, dict) else None
         with self._lock:
             if not isinstance(key, str) or not re.fullmatch(r"[0-9a-f]{32}", key):
-                return self._enter(Person())
-            person = self._people.get(key) or self._enter(Person(key=key, conversations=_read(saved)))
+                return self.again(Person())
+            return self.again(self._people.get(key) or _read(key, saved))
+
+    def again(self, person: Person) -> Person:
+        """The person as this server knows them, now seen: one who was forgotten meanwhile is entered again."""
+        with self._lock:
+            person = self._people.setdefault(person.key, person)
             person.seen = time.time()
             return person
 
@@ -72,22 +91,26 @@ class Library:
         """A new, empty conversation; empty ones are not piled up."""
         with self._lock:
             person.conversations = [one for one in person.conversations if one.turns]
-            for old in person.listed()[self.max_conversations - 1 :]:
-                if not old.busy:
-                    self.delete(person, old)
-            conversation = Conversation()
-            person.conversations.append(conversation)
+            conversation = Conversation(person.new_name())
+            self.add(person, conversation)
             return conversation
 
-    def add(self, person: Person, conversation: Conversation) -> None:
+    def add(self, person: Person, conversation: Conversation, *, beside: Conversation | None = None) -> None:
+        """Enter a conversation. Where there are too many the oldest make room, but not the one `beside` which it is put."""
         with self._lock:
+            room = self.max_conversations - 1 - (beside is not None)
+            others = [one for one in person.listed() if one is not beside]
+            for old in others[max(room, 0) :]:
+                if not old.busy:
+                    self.delete(person, old)
+                    person.gone.append(old.title)
             person.conversations.append(conversation)
 
     def branch(self, person: Person, conversation: Conversation, note: str) -> None:
         """Keep a copy of a conversation as it is now, under a new name, before an edit changes it."""
         copy = from_json(to_json(conversation))
-        copy.id, copy.note, copy.updated = secrets.token_hex(16), note, time.time() - 1
-        self.add(person, copy)
+        copy.id, copy.note, copy.updated = person.new_name(), note, time.time() - 1
+        self.add(person, copy, beside=conversation)
 
     def delete(self, person: Person, conversation: Conversation) -> None:
         """Forget a conversation and delete its files, also those that were cut from it, save what a branch of it still shows."""
@@ -133,18 +156,27 @@ class Library:
                 if not any(one.busy for one in self._people[key].conversations):
                     del self._people[key]
 
-    def _enter(self, person: Person) -> Person:
-        self._people[person.key] = person
-        return person
 
-
-def _read(saved: dict[str, Any]) -> list[Conversation]:
-    """The conversations a browser held; one that cannot be read is left out, the others stay."""
-    conversations = []
+def _read(key: str, saved: dict[str, Any]) -> Person:
+    """A person from what their browser held. A conversation that cannot be read is left out, the others stay. A conversation's name or a
+    file that is another person's is not believed: the conversation gets a new name, the file counts as deleted."""
+    person = Person(key)
     values = saved.get("conversations")
     for value in values if isinstance(values, list) else []:
         try:
-            conversations.append(from_json(value))
+            conversation = from_json(value)
         except ValueError as error:
             logger.warning("a saved conversation was left out: %s", error)
-    return conversations
+            continue
+        if not person.owns(conversation.id) or person.find(conversation.id):
+            conversation.id = person.new_name()
+        for turn in conversation.turns:
+            turn.files = [_own(person, conversation, file) for file in turn.files]
+            for piece in (piece for answer in turn.versions for piece in answer.pieces):
+                piece.file = piece.file and _own(person, conversation, piece.file)
+        person.conversations.append(conversation)
+    return person
+
+
+def _own(person: Person, conversation: Conversation, file: StoredFile) -> StoredFile:
+    return file if person.owns(file.folder) else replace(file, folder=conversation.id)

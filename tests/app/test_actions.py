@@ -55,7 +55,7 @@ def actions_of(tmp_path: Path, engine: FakeEngine, **limits: Any) -> Actions:
     settings, store = Settings(**limits), FileStore(tmp_path)
     loader = Loader(lambda: engine, name="fake").start()
     desk = Desk(loader.engine, store, max_waiting=settings.max_waiting)
-    return Actions(settings, store, Library(store), desk, loader, Renderer(store))
+    return Actions(settings, store, Library(store, max_conversations=settings.max_conversations), desk, loader, Renderer(store))
 
 
 def send(actions: Actions, tab: Tab, text: str = "hello", files: tuple[Path, ...] = ()) -> Update:
@@ -135,6 +135,14 @@ def test_a_full_queue_is_said_in_the_answer(tmp_path: Path) -> None:
     assert "Too many" not in str(shown[1]["chat"][-1].content)
     for tab in tabs:
         actions.stop(tab)
+
+
+def test_it_is_said_when_a_conversation_made_room(tmp_path: Path, said: list[str]) -> None:
+    actions, tab = actions_of(tmp_path, FakeEngine(word_seconds=0), max_conversations=1), Tab()
+    send(actions, tab, "my first")
+    followed(actions, tab)
+    actions.new(tab)
+    assert said == ["“my first” was deleted, the oldest: 1 are kept at most."]
 
 
 def test_an_event_does_not_make_anew_what_it_does_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
