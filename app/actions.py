@@ -58,7 +58,7 @@ class Actions:
         self.loader = loader
         self.renderer = renderer
 
-    def open(self, tab: Tab, saved: Any, place: str, request: gr.Request) -> Update:
+    def open(self, tab: Tab, saved: Any, place: str, request: gr.Request | None) -> Update:
         """The page was opened or reloaded: show the conversation that this tab showed, else the one that was used last."""
         tab.language = language_of(request)
         tab.person = self.library.open(saved)
@@ -285,11 +285,13 @@ class Actions:
         }
 
     def _where(self, tab: Tab) -> tuple[Person, Conversation]:
-        """The tab's person and conversation, made when first needed."""
+        """The tab's person and conversation. A tab that this server does not know (any more) must be opened first: as somebody new it
+        would write over what the browser keeps."""
         if tab.person is None:
-            tab.person = self.library.open(None)
-        if tab.conversation is None or tab.person.find(tab.conversation.id) is not tab.conversation:
-            tab.conversation = self.library.start(tab.person)
+            raise gr.Error(say("reload", tab.language), print_exception=False)
+        tab.person = self.library.again(tab.person)
+        shown = tab.conversation and tab.person.find(tab.conversation.id)
+        tab.conversation = shown or self.library.start(tab.person)
         return tab.person, tab.conversation
 
     def _busy(self, tab: Tab) -> bool:

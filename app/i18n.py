@@ -127,6 +127,10 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
     "left_out": ("Not used: {problem}", "未使用:{problem}"),
     "imported": ("The conversation was imported.", "对话已导入。"),
     "nothing_to_export": ("There is nothing to export yet.", "还没有可导出的内容。"),
+    "reload": (
+        "This page was open for so long that the server put it away; reload it, and everything is there again.",
+        "此页面打开过久,服务器已将其收起;请刷新页面,一切都会恢复。",
+    ),
     "made_room": (
         "“{title}” was deleted, the oldest: {limit} are kept at most.",
         "已删除最早的对话“{title}”:最多保留 {limit} 个对话。",
