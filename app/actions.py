@@ -273,16 +273,24 @@ class Actions:
         """Everything that follows from the tab's conversation."""
         person, conversation = self._where(tab)
         job = self.desk.job(conversation.id)
-        while person.gone:
-            gr.Warning(say("made_room", tab.language, title=person.gone.pop(), limit=self.library.max_conversations))
+        saved = self.library.save(person, current=conversation.id)
+        self._tell(tab, person)
         choices = [(_title(one, tab.language), one.id) for one in person.listed()]
         return {
             **self._messages(tab, job),
             "box": gr.update(**_buttons(job is not None)),
             "listing": gr.update(choices=choices, value=conversation.id if conversation.turns else None),
             "place": conversation.id,
-            "saved": self.library.save(person, current=conversation.id),
+            "saved": saved,
         }
+
+    def _tell(self, tab: Tab, person: Person) -> None:
+        """Say which conversations are not kept any more, once."""
+        limits = {"limit": self.library.max_conversations, "hours": f"{self.settings.keep_hours:g}"}
+        for key, titles in (("made_room", person.gone), ("unkept", person.unkept)):
+            if titles:
+                gr.Warning(say(key, tab.language, titles=", ".join(f"“{title}”" for title in titles), **limits))
+                titles.clear()
 
     def _where(self, tab: Tab) -> tuple[Person, Conversation]:
         """The tab's person and conversation. A tab that this server does not know (any more) must be opened first: as somebody new it

@@ -136,6 +136,7 @@ class Conversation:
     turns: list[Turn] = field(default_factory=list)
     updated: float = field(default_factory=time.time)
     note: str = ""  # such as "before the edit", shown behind the title
+    packed: Any = field(default=None, repr=False, compare=False)  # library.py's memory of what the browser keeps
 
     @property
     def title(self) -> str:

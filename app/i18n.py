@@ -132,8 +132,12 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
         "此页面打开过久,服务器已将其收起;请刷新页面,一切都会恢复。",
     ),
     "made_room": (
-        "“{title}” was deleted, the oldest: {limit} are kept at most.",
-        "已删除最早的对话“{title}”:最多保留 {limit} 个对话。",
+        "Deleted as the oldest: {titles}. At most {limit} conversations are kept.",
+        "已删除最早的对话:{titles}。最多保留 {limit} 个对话。",
+    ),
+    "unkept": (
+        "Your browser has no room for {titles}: export it within {hours} hours if you want to keep it.",
+        "浏览器空间不足,无法保存 {titles};如需保留,请在 {hours} 小时内导出。",
     ),
     "before_edit": ("before the edit", "编辑之前"),
     "before_retry": ("earlier answer", "之前的回答"),

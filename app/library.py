@@ -28,7 +28,10 @@ class Person:
     conversations: list[Conversation] = field(default_factory=list)
     seen: float = field(default_factory=time.time)
     sent: list[float] = field(default_factory=list)  # times of the last messages, for the rate limit
-    gone: list[str] = field(default_factory=list)  # titles of conversations that made room for others; the person is told once
+    # Titles of conversations that made room for others, and of those that do not fit into the browser: the person is told once.
+    gone: list[str] = field(default_factory=list)
+    unkept: list[str] = field(default_factory=list)
+    warned: set[str] = field(default_factory=set)  # names of those that they were told of
 
     def new_name(self) -> str:
         """A name for a conversation and its folder. Nobody can guess it, and only who holds the key can have made it: who sees it, in the
@@ -75,17 +78,26 @@ class Library:
             return person
 
     def save(self, person: Person, *, current: str) -> dict[str, Any]:
-        """What the person's browser shall keep."""
+        """What the person's browser shall keep, as far as it has room: the newest conversations whole, older ones without previews and
+        earlier answers. The person is told of those that do not fit at all."""
         with self._lock:
-            kept: list[dict[str, Any]] = []
-            size = 0
-            for conversation in person.listed()[: self.max_conversations]:
-                value = to_json(conversation)
-                size += len(json.dumps(value))
-                if size > BROWSER_ROOM and kept:
+            packs = [_pack(conversation) for conversation in person.listed()[: self.max_conversations]]
+            room, kept = BROWSER_ROOM, []
+            for pack in packs:
+                if kept and pack.lean_size > room:
                     break
-                kept.append(value)
-            return {"version": VERSION, "key": person.key, "current": current, "conversations": kept}
+                room -= pack.lean_size
+                kept.append(pack)
+            values = []
+            for pack in kept:
+                whole = pack.size - pack.lean_size <= room
+                room -= pack.size - pack.lean_size if whole else 0
+                values.append(pack.value if whole else pack.lean)
+            for left_out in packs[len(kept) :]:
+                if left_out.value["id"] not in person.warned:
+                    person.warned.add(left_out.value["id"])
+                    person.unkept += [one.title for one in person.conversations if one.id == left_out.value["id"]]
+            return {"version": VERSION, "key": person.key, "current": current, "conversations": values}
 
     def start(self, person: Person) -> Conversation:
         """A new, empty conversation; empty ones are not piled up."""
@@ -155,6 +167,36 @@ class Library:
             for key in [key for key, person in self._people.items() if person.seen < oldest]:
                 if not any(one.busy for one in self._people[key].conversations):
                     del self._people[key]
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A conversation as JSON values, whole and lean, with their sizes in characters; `state` tells whether it changed since."""
+
+    state: tuple[Any, ...]
+    value: dict[str, Any]
+    size: int
+    lean: dict[str, Any]
+    lean_size: int
+
+
+def _pack(conversation: Conversation) -> Pack:
+    """The conversation's pack, made once for each finished state: all conversations are saved several times a turn."""
+    state = conversation.updated, conversation.note, *((turn.shown, len(turn.versions)) for turn in conversation.turns)
+    pack: Pack | None = conversation.packed
+    if conversation.busy or pack is None or pack.state != state:
+        value = to_json(conversation)
+        lean = {**value, "turns": [_lean(turn) for turn in value["turns"]]}
+        pack = Pack(state, value, len(json.dumps(value)), lean, len(json.dumps(lean)))
+        conversation.packed = None if conversation.busy else pack
+    return pack
+
+
+def _lean(turn: dict[str, Any]) -> dict[str, Any]:
+    """A turn's JSON value with the answer that is shown alone, and without previews."""
+    answer = turn["versions"][turn["shown"]]
+    pieces = [{**piece, "preview": ""} if "preview" in piece else piece for piece in answer["pieces"]]
+    return {**turn, "versions": [{**answer, "pieces": pieces}], "shown": 0}
 
 
 def _read(key: str, saved: dict[str, Any]) -> Person:

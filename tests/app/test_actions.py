@@ -145,7 +145,7 @@ def test_it_is_said_when_a_conversation_made_room(tmp_path: Path, said: list[str
     send(actions, tab, "my first")
     followed(actions, tab)
     actions.new(tab)
-    assert said == ["“my first” was deleted, the oldest: 1 are kept at most."]
+    assert said == ["Deleted as the oldest: “my first”. At most 1 conversations are kept."]
 
 
 def test_a_tab_that_was_not_opened_writes_nothing_over_what_the_browser_keeps(tmp_path: Path) -> None:
