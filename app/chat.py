@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import gradio as gr
+from gradio.state_holder import StateHolder
 from starlette.middleware import Middleware
 
 from app.actions import Actions, Tab, Update, choices_from
@@ -35,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 STYLE = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
+CLOSED_SECONDS = 3600.0  # how long a tab is remembered whose connection ended: it may come back
+MAX_SESSIONS = 1000  # tabs that are remembered at most; one more, and the one that was not used for longest is asked to reload
 PAUSE = 0.01  # seconds between the queue's looks for new events; Gradio's own 0.001 keeps a tenth of a core busy with looking
 
 
@@ -60,11 +64,11 @@ def make_page(load: Callable[[], TurnMaker], settings: Settings, *, name: str, s
     loader = Loader(load, name=name).start()
     desk = Desk(loader.engine, store, max_waiting=settings.max_waiting)
     library = Library(store, max_conversations=settings.max_conversations)
-    start_sweeping(store, data, library)
     with Page(title="NExT-GPT Chat", fill_height=True, fill_width=True, analytics_enabled=False) as page:
         actions = Actions(settings, store, library, desk, loader, Renderer(store))
         parts = lay_out(settings, seed)
         wire(page, actions, parts)
+    start_sweeping(store, data, library, page)
     queue = page.queue(default_concurrency_limit=64)._queue
     queue.sleep_when_free, queue.progress_update_sleep_when_free = PAUSE, 10 * PAUSE
     return page
@@ -260,19 +264,34 @@ def message_turn(index: Any) -> int:
     return int(index[0] if isinstance(index, list | tuple) else index) // 2
 
 
-def start_sweeping(store: FileStore, data: Path, library: Library) -> None:
-    """Delete what is older than the set time, uploads too, now and every few minutes."""
+def start_sweeping(store: FileStore, data: Path, library: Library, page: gr.Blocks) -> None:
+    """Delete what is older than the set time, uploads and forgotten tabs too, now and every few minutes."""
 
     def sweep() -> None:
         while True:
             try:
                 store.sweep(within=data)
                 library.forget_old(store.keep_seconds)
+                drop_sessions(page, store.keep_seconds)
             except Exception:  # the next pass must come; the reason is in the log
                 logger.exception("old files could not be swept")
             time.sleep(min(600.0, store.keep_seconds / 10))
 
     threading.Thread(target=sweep, name="sweeping", daemon=True).start()
+
+
+def drop_sessions(page: gr.Blocks, keep_seconds: float) -> None:
+    """Forget tabs that were closed, or not used for the set time. Gradio would keep each until there are thousands; its own end of a State
+    counts from the opening, also for a tab in use whose connection was away for a moment."""
+    holder: StateHolder | None = getattr(page, "state_holder", None)  # there is none before the page is served
+    if holder is None:
+        return
+    for session, used in list(holder.time_last_used.items()):
+        tab, idle = holder.session_data.get(session), (datetime.now() - used).total_seconds()
+        if idle > (CLOSED_SECONDS if tab is None or tab.is_closed else max(keep_seconds, CLOSED_SECONDS)):
+            with holder.lock:
+                holder.session_data.pop(session, None)
+                holder.time_last_used.pop(session, None)
 
 
 def serve(
@@ -304,6 +323,7 @@ def serve(
         show_error=True,
         prevent_thread_lock=True,
         enable_monitoring=False,
+        state_session_capacity=MAX_SESSIONS,
         run_history=False,  # Gradio would keep a second copy of what was sent, here or at Hugging Face
         app_kwargs={"middleware": [Middleware(Private)]},
     )

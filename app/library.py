@@ -82,7 +82,8 @@ class Library:
         earlier answers. The person is told of those that do not fit at all."""
         with self._lock:
             packs = [_pack(conversation) for conversation in person.listed()[: self.max_conversations]]
-            room, kept = BROWSER_ROOM, []
+            kept: list[Pack] = []
+            room = BROWSER_ROOM
             for pack in packs:
                 if kept and pack.lean_size > room:
                     break

@@ -3,12 +3,15 @@
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
+from gradio.state_holder import StateHolder
 
-from app.chat import start_sweeping
+from app.chat import drop_sessions, start_sweeping
 from app.files import FileStore
 from app.library import Library
 
@@ -52,5 +55,18 @@ def test_a_pass_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(store, "sweep", fail_once)
     file = old_file(tmp_path / "a" / "old.png")
-    start_sweeping(store, tmp_path, Library(store))
+    start_sweeping(store, tmp_path, Library(store), gr.Blocks())
     until(lambda: not file.exists())
+
+
+def test_closed_tabs_are_forgotten_and_open_ones_only_after_the_set_time() -> None:
+    with gr.Blocks() as page:
+        gr.State(1)
+    drop_sessions(page, 86_400)  # not served yet
+    holder = StateHolder()
+    holder.set_blocks(page)
+    for name, closed, hours in (("open", False, 2), ("closed", True, 2), ("just closed", True, 0.5), ("old", False, 30)):
+        holder[name].is_closed = closed
+        holder.time_last_used[name] = datetime.now() - timedelta(hours=hours)
+    drop_sessions(page, 86_400)
+    assert set(holder.session_data) == set(holder.time_last_used) == {"open", "just closed"}
