@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from app.conversation import Conversation, from_json, to_json
 from app.files import FileStore, StoredFile, check
+from app.i18n import say
 from app.settings import Settings
 from nextgpt_core.errors import MediaError, MediaTooLarge, UnsupportedMedia
 
@@ -50,6 +51,8 @@ def import_zip(path: Path, store: FileStore, token: str, settings: Settings) -> 
             members = {info.filename: info for info in archive.infolist()}
             conversation = _story(archive, members, settings)
             conversation.id, conversation.updated = token, time.time()
+            if not store.has_room(sum(info.file_size for info in members.values())):
+                raise MediaTooLarge(say("no_room"))
             take = _taker(archive, members, token, store)
             for turn in conversation.turns:
                 turn.files = [take(file) for file in turn.files]

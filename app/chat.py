@@ -45,6 +45,8 @@ PAUSE = 0.01  # seconds between the queue's looks for new events; Gradio's own 0
 class Page(gr.Blocks):
     """Blocks that leave alone what an event does not change: Gradio makes each such component anew, twenty times a second."""
 
+    store: FileStore
+
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
         predictions = {} if predictions == gr.skip() else predictions
         if not isinstance(predictions, dict) or not all(isinstance(one, gr.blocks.Block) for one in predictions):
@@ -56,11 +58,11 @@ class Page(gr.Blocks):
         return [next(made) if one in predictions else gr.skip() for one in block_fn.outputs]
 
 
-def make_page(load: Callable[[], TurnMaker], settings: Settings, *, name: str, seed: int | None = None) -> gr.Blocks:
+def make_page(load: Callable[[], TurnMaker], settings: Settings, *, name: str, seed: int | None = None) -> Page:
     """The page over an engine that `load` brings, in the background. `name` is the preset's."""
     data = settings.data_path
     os.environ["GRADIO_TEMP_DIR"] = str(data)  # uploads lie beside the results, and what lies here is served without a copy
-    store = FileStore(data / "kept", keep_hours=settings.keep_hours)
+    store = FileStore(data / "kept", keep_hours=settings.keep_hours, max_bytes=settings.max_store_gb * 2**30)
     loader = Loader(load, name=name).start()
     desk = Desk(loader.engine, store, max_waiting=settings.max_waiting)
     library = Library(store, max_conversations=settings.max_conversations)
@@ -68,6 +70,7 @@ def make_page(load: Callable[[], TurnMaker], settings: Settings, *, name: str, s
         actions = Actions(settings, store, library, desk, loader, Renderer(store))
         parts = lay_out(settings, seed)
         wire(page, actions, parts)
+    page.store = store
     start_sweeping(store, data, library, page)
     queue = page.queue(default_concurrency_limit=64)._queue
     queue.sleep_when_free, queue.progress_update_sleep_when_free = PAUSE, 10 * PAUSE
@@ -295,7 +298,7 @@ def drop_sessions(page: gr.Blocks, keep_seconds: float) -> None:
 
 
 def serve(
-    page: gr.Blocks,
+    page: Page,
     settings: Settings,
     *,
     host: str = "127.0.0.1",
@@ -307,6 +310,7 @@ def serve(
     """Serve the page; returns its address (at once where `wait` is False)."""
     run_no_errands()
     name_no_uploads()
+    private = Middleware(Private, store=page.store, max_bytes=settings.max_request_mb * 2**20)
     _, local, shared = page.launch(
         server_name=host,
         server_port=port,
@@ -325,7 +329,7 @@ def serve(
         enable_monitoring=False,
         state_session_capacity=MAX_SESSIONS,
         run_history=False,  # Gradio would keep a second copy of what was sent, here or at Hugging Face
-        app_kwargs={"middleware": [Middleware(Private)]},
+        app_kwargs={"middleware": [private]},
     )
     if wait:
         page.block_thread()

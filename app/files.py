@@ -1,10 +1,12 @@
 """The files of the page: random folders that nobody can guess, generated names, deletion after a set time."""
 
 import logging
+import math
 import os
 import re
 import secrets
 import shutil
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ logger = logging.getLogger(__name__)
 FOLDER = re.compile(r"[0-9a-f]{32}")
 UPLOAD_FOLDER = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[0-9a-f]{4,32}(-[0-9]{1,3})?\.[a-z0-9]{2,4}|[a-z0-9_-]{1,40}\.[a-z0-9]{2,4}")
+COUNTED_SECONDS = 10.0
 SHOWN = {  # the kind of file that a browser shows safely; anything else keeps no suffix of its own
     "image": {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff"},
     "audio": {".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".weba", ".webm", ".aac"},
@@ -86,9 +89,13 @@ def check(path: Path) -> Checked:
 class FileStore:
     """Folders of files under one root, which the page's server serves only to those who know the whole name."""
 
-    def __init__(self, root: Path, *, keep_hours: float = 24.0) -> None:
+    def __init__(self, root: Path, *, keep_hours: float = 24.0, max_bytes: float = math.inf) -> None:
+        """`max_bytes` bounds all that lies under the root's parent: what is kept, and the uploads beside it."""
         self.root = root
         self.keep_seconds = keep_hours * 3600
+        self.max_bytes = max_bytes
+        self._used, self._measured = 0, -math.inf  # bytes, and when they were counted
+        self._lock = threading.Lock()
         self._discarded: dict[str, None] = {}  # folders of deleted conversations, the last ones
         self.sweeps = 0  # how often a sweep found something to delete
 
@@ -99,6 +106,17 @@ class FileStore:
         folder = self.root / token
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes more fit, which then count as used. The files are counted anew every few seconds."""
+        if math.isinf(self.max_bytes):
+            return True
+        with self._lock:
+            if time.monotonic() - self._measured > COUNTED_SECONDS:
+                self._used, self._measured = _size(self.root.parent), time.monotonic()
+            fits = self._used + size <= self.max_bytes
+            self._used += size if fits else 0
+            return fits
 
     def adopt(self, checked: Checked, token: str) -> StoredFile:
         """Take a chosen file into a conversation under a generated name. An upload is moved there, so that no second copy stays behind."""
@@ -183,6 +201,17 @@ class FileStore:
                 pass  # not empty
         self.sweeps += gone > 0
         return gone
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(place, name)).st_size
+            except OSError:
+                pass  # it is gone already
+    return total
 
 
 def _remove_empty(folder: Path) -> None:

@@ -125,3 +125,9 @@ def test_a_damaged_medium_leaves_nothing_behind(store: FileStore, tmp_path: Path
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             assert "damaged" in refused(path, store, UnsupportedMedia)
+
+
+def test_nothing_is_imported_into_a_full_store(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "data" / "kept", max_bytes=1000)
+    path = packed(tmp_path / "x.zip", to_json(Conversation(turns=[done("a", [FILE])])), PICTURE.read_bytes())
+    assert "no room for more files" in refused(path, store, MediaTooLarge)

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -23,19 +24,19 @@ REFUSAL = "This server fetches nothing from elsewhere."
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     data = tmp_path_factory.mktemp("page")
-    page = make_page(FakeEngine, Settings(data_dir=str(data)), name="fake")
+    settings = Settings(data_dir=str(data), max_request_mb=1, max_store_gb=10 / 1024)
+    page = make_page(FakeEngine, settings, name="fake")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    yield serve(page, Settings(data_dir=str(data)), port=port, wait=False)
+    yield serve(page, settings, port=port, wait=False)
     page.close()
 
 
-def asked(address: str, body: object = None) -> tuple[int, str]:
-    """What the server says to a GET, or to a POST of `body` as JSON."""
-    data = None if body is None else json.dumps(body).encode()
+def asked(address: str, data: Any = None, kind: str = "application/json") -> tuple[int, str]:
+    """What the server says to a GET, or to a POST of `data`."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, data, {"content-type": "application/json"})) as reply:
+        with urllib.request.urlopen(urllib.request.Request(address, data, {"content-type": kind})) as reply:
             return reply.status, reply.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -69,3 +70,21 @@ def test_an_address_in_place_of_an_uploaded_file_is_refused(tmp_path: Path) -> N
         processing_utils.save_url_to_cache("http://127.0.0.1/x.png", str(tmp_path))
     with pytest.raises(gr.Error, match="no addresses"):
         asyncio.run(processing_utils.async_ssrf_protected_get("http://127.0.0.1/x.png"))
+
+
+def test_a_request_has_a_length_and_is_not_too_large(address: str) -> None:
+    assert asked(f"{address}gradio_api/queue/join", b" " * (2**20 + 1)) == (413, "This request is too large; at most 1 MB are read.")
+    assert asked(f"{address}gradio_api/queue/join", b"{}")[0] == 422
+    assert asked(f"{address}gradio_api/queue/join", iter([b"{", b"}"])) == (411, "The length of the request must be told.")
+
+
+def test_uploads_are_taken_while_there_is_room(address: str) -> None:
+    def upload(size: int) -> tuple[int, str]:
+        head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+        return asked(f"{address}gradio_api/upload", head + b"0" * size + b"\r\n--x--\r\n", "multipart/form-data; boundary=x")
+
+    assert upload(4 * 2**20)[0] == 200
+    assert upload(4 * 2**20)[0] == 200
+    status, sentence = upload(4 * 2**20)
+    assert status == 507 and sentence.startswith("This server has no room for more files at the moment")
+    assert upload(10)[0] == 200
