@@ -40,11 +40,17 @@ class Tab:
 
 
 def checked(path: Path) -> Checked:
-    """`check`, remembered while the file is there: an upload's path changes with its content."""
-    return _looked_at(path) if path.is_file() else check(path)
+    """`check`, remembered as long as the file stays what it was."""
+    try:
+        state = path.stat()
+    except OSError:
+        return check(path)  # says that it is not there
+    return _checked(path, state.st_mtime_ns, state.st_size)
 
 
-_looked_at = lru_cache(maxsize=256)(check)
+@lru_cache(maxsize=256)
+def _checked(path: Path, modified: int, size: int) -> Checked:
+    return check(path)
 
 
 class Actions:
@@ -78,7 +84,7 @@ class Actions:
             gr.Warning(problem)
             another = self.desk.job(conversation.id) not in (None, tab.following)  # sent in another tab: this one shows it from now on
             return self._state(tab) if another else {}
-        looked = await asyncio.gather(*(asyncio.to_thread(checked, path) for path in dict.fromkeys(paths)))
+        looked = await asyncio.gather(*(asyncio.to_thread(checked, path) for path in paths))
         if self._busy(tab):  # the same message was sent twice, and the other one was looked at first
             return {}
         for file in looked:
@@ -88,11 +94,11 @@ class Actions:
         if not usable and not words.strip():
             return {"chosen": chips(looked, tab.language)}
         turn = Turn(words, [self.store.adopt(file, conversation.id) for file in usable])
-        for file in looked:
-            self.store.discard_upload(file.path)  # of those that cannot be used
         conversation.turns.append(turn)
         first = self._start(tab, conversation, choices)
         tab.chosen = ()
+        for file in looked:
+            self.store.discard_upload(file.path)
         return first | _filled(tab, "", [], **_buttons(self.desk.job(conversation.id) is not None)) | {"chosen": ""}
 
     def retry(self, tab: Tab, index: int, choices: Choices) -> Update:

@@ -119,26 +119,17 @@ class FileStore:
             return fits
 
     def adopt(self, checked: Checked, token: str) -> StoredFile:
-        """Take a chosen file into a conversation under a generated name. An upload is moved there, so that no second copy stays behind."""
+        """Take a chosen file into a conversation under a generated name: another person may have sent the same one. What lies here already
+        is linked, which takes no time; an upload is then to be discarded."""
         suffix = checked.path.suffix.lower()
         suffix = suffix if suffix in SHOWN[checked.modality] else MODALITIES[checked.modality].save_suffix
         name = f"{secrets.token_hex(8)}{suffix}"
-        self._take(checked.path, self.folder(token) / name)
-        return StoredFile(checked.modality, token, name, checked.label[:120], {"summary": checked.summary, "note": checked.note})
-
-    def _take(self, source: Path, target: Path) -> None:
-        """Move an upload, link one of our own files (neither takes the time of a copy), copy any other."""
-        try:
-            if self._is_upload(source):
-                os.replace(source, target)
-            elif source.is_relative_to(self.root):
-                os.link(source, target)
-            else:
-                shutil.copyfile(source, target)
-        except OSError:  # another disk, or one without links
-            shutil.copyfile(source, target)
+        target = self.folder(token) / name
+        ours = checked.path.is_relative_to(self.root.parent)  # a link to another file would share its time and its changes
+        if not (ours and _linked(checked.path, target)):
+            shutil.copyfile(checked.path, target)
         os.utime(target)  # its time begins now
-        self.discard_upload(source)
+        return StoredFile(checked.modality, token, name, checked.label[:120], {"summary": checked.summary, "note": checked.note})
 
     def discard_upload(self, path: Path) -> None:
         """Delete an upload that is not needed any more; any other file stays."""
@@ -201,6 +192,14 @@ class FileStore:
                 pass  # not empty
         self.sweeps += gone > 0
         return gone
+
+
+def _linked(source: Path, target: Path) -> bool:
+    try:
+        os.link(source, target)
+    except OSError:
+        return False  # the disk has no links, or the file is gone
+    return True
 
 
 def _size(folder: Path) -> int:
