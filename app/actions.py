@@ -39,9 +39,17 @@ class Tab:
     following: Job | None = None  # the answer that it shows while it grows
 
 
-@lru_cache(maxsize=256)
 def checked(path: Path) -> Checked:
-    """`check`, remembered: an upload's path changes with its content."""
+    """`check`, remembered as long as the file stays what it was."""
+    try:
+        state = path.stat()
+    except OSError:
+        return check(path)  # says that it is not there
+    return _checked(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=256)
+def _checked(path: Path, modified: int, size: int) -> Checked:
     return check(path)
 
 
@@ -56,7 +64,7 @@ class Actions:
         self.loader = loader
         self.renderer = renderer
 
-    def open(self, tab: Tab, saved: Any, place: str, request: gr.Request) -> Update:
+    def open(self, tab: Tab, saved: Any, place: str, request: gr.Request | None) -> Update:
         """The page was opened or reloaded: show the conversation that this tab showed, else the one that was used last."""
         tab.language = language_of(request)
         tab.person = self.library.open(saved)
@@ -89,6 +97,8 @@ class Actions:
         conversation.turns.append(turn)
         first = self._start(tab, conversation, choices)
         tab.chosen = ()
+        for file in looked:
+            self.store.discard_upload(file.path)
         return first | _filled(tab, "", [], **_buttons(self.desk.job(conversation.id) is not None)) | {"chosen": ""}
 
     def retry(self, tab: Tab, index: int, choices: Choices) -> Update:
@@ -213,10 +223,12 @@ class Actions:
         """Import a conversation file."""
         person = self._where(tab)[0]
         try:
-            conversation = import_zip(Path(path), self.store, max_bytes=self.settings.max_import_mb * 2**20)
+            conversation = import_zip(Path(path), self.store, person.new_name(), self.settings)
         except MediaError as error:
             gr.Warning(translated(str(error), tab.language))
             return {}
+        finally:
+            self.store.discard_upload(Path(path))
         self.library.add(person, conversation)
         tab.conversation = conversation
         gr.Info(say("imported", tab.language))
@@ -267,21 +279,33 @@ class Actions:
         """Everything that follows from the tab's conversation."""
         person, conversation = self._where(tab)
         job = self.desk.job(conversation.id)
+        saved = self.library.save(person, current=conversation.id)
+        self._tell(tab, person)
         choices = [(_title(one, tab.language), one.id) for one in person.listed()]
         return {
             **self._messages(tab, job),
             "box": gr.update(**_buttons(job is not None)),
             "listing": gr.update(choices=choices, value=conversation.id if conversation.turns else None),
             "place": conversation.id,
-            "saved": self.library.save(person, current=conversation.id),
+            "saved": saved,
         }
 
+    def _tell(self, tab: Tab, person: Person) -> None:
+        """Say which conversations are not kept any more, once."""
+        limits = {"limit": self.library.max_conversations, "hours": f"{self.settings.keep_hours:g}"}
+        for key, titles in (("made_room", person.gone), ("unkept", person.unkept)):
+            if titles:
+                gr.Warning(say(key, tab.language, titles=", ".join(f"“{title}”" for title in titles), **limits))
+                titles.clear()
+
     def _where(self, tab: Tab) -> tuple[Person, Conversation]:
-        """The tab's person and conversation, made when first needed."""
+        """The tab's person and conversation. A tab that this server does not know (any more) must be opened first: as somebody new it
+        would write over what the browser keeps."""
         if tab.person is None:
-            tab.person = self.library.open(None)
-        if tab.conversation is None or tab.person.find(tab.conversation.id) is not tab.conversation:
-            tab.conversation = self.library.start(tab.person)
+            raise gr.Error(say("reload", tab.language), print_exception=False)
+        tab.person = self.library.again(tab.person)
+        shown = tab.conversation and tab.person.find(tab.conversation.id)
+        tab.conversation = shown or self.library.start(tab.person)
         return tab.person, tab.conversation
 
     def _busy(self, tab: Tab) -> bool:

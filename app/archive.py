@@ -1,25 +1,39 @@
 """A conversation with its media as one zip file, and back."""
 
 import json
+import lzma
 import re
 import secrets
 import shutil
 import time
 import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from app.conversation import Conversation, from_json, to_json
 from app.files import FileStore, StoredFile, check
-from nextgpt_core.errors import MediaTooLarge, UnsupportedMedia
+from app.i18n import say
+from app.settings import Settings
+from nextgpt_core.errors import MediaError, MediaTooLarge, UnsupportedMedia
 
 STORY = "conversation.json"
 MAX_MEMBERS = 2000
 MAX_STORY_BYTES = 20 * 2**20
+# What a damaged or hostile archive raises somewhere in zipfile, its decompressors, json or our own reading.
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError, RuntimeError),
+    *(ValueError, LookupError, TypeError, ArithmeticError),
+)
 
 
 def export_zip(conversation: Conversation, store: FileStore) -> Path:
-    """Write conversation.json and media/… into a zip in the conversation's own folder; files that are gone are left out."""
-    path = store.folder(conversation.id) / f"{secrets.token_hex(8)}.zip"
+    """Write conversation.json and media/… into a zip in the conversation's own folder, in place of an earlier one; files that are gone
+    are left out."""
+    folder = store.folder(conversation.id)
+    for earlier in folder.glob("*.zip"):
+        earlier.unlink(missing_ok=True)
+    path = folder / f"{secrets.token_hex(8)}.zip"
     story = to_json(conversation)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for file in {(file.folder, file.name): file for file in conversation.files()}.values():
@@ -29,39 +43,63 @@ def export_zip(conversation: Conversation, store: FileStore) -> Path:
     return path
 
 
-def import_zip(path: Path, store: FileStore, *, max_bytes: int) -> Conversation:
-    """Read such a file as a new conversation. Nothing in it names a place on disk: folder and names are generated anew,
-    every medium is looked at like an upload. Raises UnsupportedMedia or MediaTooLarge."""
+def import_zip(path: Path, store: FileStore, token: str, settings: Settings) -> Conversation:
+    """Read such a file as a new conversation called `token`. Nothing in it names a place on disk: folder and names are generated anew,
+    every medium is looked at like an upload. Raises UnsupportedMedia or MediaTooLarge, and then leaves nothing behind."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename: info for info in archive.infolist()}
-            if len(members) > MAX_MEMBERS or sum(info.file_size for info in members.values()) > max_bytes:
-                raise MediaTooLarge(f"This conversation file is too large; at most {max_bytes // 2**20} MB can be imported.")
-            if STORY not in members or members[STORY].file_size > MAX_STORY_BYTES:
-                raise UnsupportedMedia("This is not an exported conversation; choose a zip file that this page made.")
-            conversation = from_json(json.loads(archive.read(STORY)))
-            conversation.id, conversation.updated = secrets.token_hex(16), time.time()
+            conversation = _story(archive, members, settings)
+            conversation.id, conversation.updated = token, time.time()
+            if not store.has_room(sum(info.file_size for info in members.values())):
+                raise MediaTooLarge(say("no_room"))
+            take = _taker(archive, members, token, store)
             for turn in conversation.turns:
-                turn.files = [_take(archive, members, file, conversation.id, store) for file in turn.files]
-                for piece in turn.answer.pieces:
-                    piece.file = piece.file and _take(archive, members, piece.file, conversation.id, store)
+                turn.files = [take(file) for file in turn.files]
+                for piece in (piece for answer in turn.versions for piece in answer.pieces):
+                    piece.file = piece.file and take(piece.file)
             return conversation
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, RuntimeError) as error:
+    except (MediaError, *DAMAGED) as error:
+        store.discard(token, keep=set())
+        if isinstance(error, MediaError):
+            raise
         raise UnsupportedMedia("This is not an exported conversation or it is damaged; choose another zip file.") from error
 
 
-def _take(
-    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], file: StoredFile, token: str, store: FileStore
-) -> StoredFile:
-    """Unpack one medium under a generated name. A missing or wrong one becomes a file that is gone."""
-    suffix = PurePosixPath(file.name).suffix
-    renamed = StoredFile(file.modality, token, f"{secrets.token_hex(8)}{suffix}", file.label, file.info)
-    info = members.get(f"media/{file.folder}-{file.name}")
-    if info is None or not re.fullmatch(r"\.[a-z0-9]{2,4}", suffix):
-        return renamed
-    target = store.folder(token) / renamed.name
-    with archive.open(info) as source, target.open("wb") as sink:
-        shutil.copyfileobj(source, sink)
-    if check(target).modality != file.modality:
-        target.unlink()
-    return renamed
+def _story(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], settings: Settings) -> Conversation:
+    """The conversation in it, its media not yet unpacked, within the limits that hold for one that was written here."""
+    if len(members) > MAX_MEMBERS or sum(info.file_size for info in members.values()) > settings.max_import_mb * 2**20:
+        raise MediaTooLarge(f"This conversation file is too large; at most {settings.max_import_mb} MB can be imported.")
+    if STORY not in members or members[STORY].file_size > MAX_STORY_BYTES:
+        raise UnsupportedMedia("This is not an exported conversation; choose a zip file that this page made.")
+    conversation = from_json(json.loads(archive.read(STORY)))
+    if len(conversation.turns) > settings.max_turns:
+        raise MediaTooLarge(f"This conversation has {len(conversation.turns)} turns; at most {settings.max_turns} can be imported.")
+    if any(len(turn.text) > settings.max_text for turn in conversation.turns):
+        raise MediaTooLarge(f"A message in this conversation is too long; at most {settings.max_text} characters can be imported.")
+    if len(conversation.files()) > MAX_MEMBERS:
+        raise MediaTooLarge(f"This conversation shows too many files; at most {MAX_MEMBERS} can be imported.")
+    return conversation
+
+
+def _taker(
+    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], token: str, store: FileStore
+) -> Callable[[StoredFile], StoredFile]:
+    """A function that unpacks a medium under a generated name, once, however often it is shown. A missing or wrong one becomes a file that
+    is gone."""
+    unpacked: dict[str, tuple[str, str]] = {}  # member -> modality and name
+
+    def take(file: StoredFile) -> StoredFile:
+        member, suffix = f"media/{file.folder}-{file.name}", PurePosixPath(file.name).suffix
+        name = f"{secrets.token_hex(8)}{suffix}"
+        if member in members and member not in unpacked and re.fullmatch(r"\.[a-z0-9]{2,4}", suffix):
+            target = store.folder(token) / name
+            with archive.open(members[member]) as source, target.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
+            unpacked[member] = check(target).modality, name
+            if unpacked[member][0] != file.modality:
+                target.unlink()
+        modality, there = unpacked.get(member, ("", ""))
+        return StoredFile(file.modality, token, there if modality == file.modality else name, file.label, file.info)
+
+    return take

@@ -1,10 +1,12 @@
 """The chat page: layout and wiring. What the events do is in actions.py, how answers look in render.py."""
 
 import copy
+import logging
 import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import gradio as gr
+from gradio.state_holder import StateHolder
 from starlette.middleware import Middleware
 
 from app.actions import Actions, Tab, Update, choices_from
@@ -31,13 +34,19 @@ from app.settings import ANSWERS, MADE, QUALITIES, Choices, Settings
 from app.translate import translated
 from nextgpt_core.config import SamplingConfig
 
+logger = logging.getLogger(__name__)
+
 STYLE = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
+CLOSED_SECONDS = 3600.0  # how long a tab is remembered whose connection ended: it may come back
+MAX_SESSIONS = 1000  # tabs that are remembered at most; one more, and the one that was not used for longest is asked to reload
 PAUSE = 0.01  # seconds between the queue's looks for new events; Gradio's own 0.001 keeps a tenth of a core busy with looking
 
 
 class Page(gr.Blocks):
     """Blocks that leave alone what an event does not change: Gradio makes each such component anew, twenty times a second."""
+
+    store: FileStore
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
         predictions = {} if predictions == gr.skip() else predictions
@@ -52,19 +61,20 @@ class Page(gr.Blocks):
 
 def make_page(
     load: Callable[[], TurnMaker], settings: Settings, *, name: str, seed: int | None = None, sampling: SamplingConfig | None = None
-) -> gr.Blocks:
+) -> Page:
     """The page over an engine that `load` brings, in the background. `name` is the preset's; its `sampling` is where sliders begin."""
     data = settings.data_path
     os.environ["GRADIO_TEMP_DIR"] = str(data)  # uploads lie beside the results, and what lies here is served without a copy
-    store = FileStore(data / "kept", keep_hours=settings.keep_hours)
+    store = FileStore(data / "kept", keep_hours=settings.keep_hours, max_bytes=settings.max_store_gb * 2**30)
     loader = Loader(load, name=name).start()
     desk = Desk(loader.engine, store, max_waiting=settings.max_waiting)
     library = Library(store, max_conversations=settings.max_conversations)
-    start_sweeping(store, data, library)
     with Page(title="NExT-GPT Chat", fill_height=True, fill_width=True, analytics_enabled=False) as page:
         actions = Actions(settings, store, library, desk, loader, Renderer(store))
         parts = lay_out(settings, seed, sampling or SamplingConfig())
         wire(page, actions, parts)
+    page.store = store
+    start_sweeping(store, data, library, page)
     queue = page.queue(default_concurrency_limit=64)._queue
     queue.sleep_when_free, queue.progress_update_sleep_when_free = PAUSE, 10 * PAUSE
     return page
@@ -117,7 +127,14 @@ def lay_out(settings: Settings, seed: int | None, sampling: SamplingConfig) -> d
             parts["quality"] = gr.Radio(list(QUALITIES), value="balanced", label=t("quality"), elem_id="nx-quality", container=False)
             with gr.Accordion(t("camera"), open=False, elem_id="nx-camera") as parts["camera"]:
                 parts["webcam"] = gr.Image(
-                    sources=["webcam"], type="filepath", format="png", label=t("camera"), show_label=False, buttons=[], height=260
+                    sources=["webcam"],
+                    type="filepath",
+                    format="png",
+                    image_mode=None,  # the photo as it came, not a second file beside it
+                    label=t("camera"),
+                    show_label=False,
+                    buttons=[],
+                    height=260,
                 )
         parts["box"] = gr.MultimodalTextbox(
             label=t("message"),
@@ -253,20 +270,38 @@ def message_turn(index: Any) -> int:
     return int(index[0] if isinstance(index, list | tuple) else index) // 2
 
 
-def start_sweeping(store: FileStore, data: Path, library: Library) -> None:
-    """Delete what is older than the set time, uploads too, now and every few minutes."""
+def start_sweeping(store: FileStore, data: Path, library: Library, page: gr.Blocks) -> None:
+    """Delete what is older than the set time, uploads and forgotten tabs too, now and every few minutes."""
 
     def sweep() -> None:
         while True:
-            store.sweep(within=data)
-            library.forget_old(store.keep_seconds)
+            try:
+                store.sweep(within=data)
+                library.forget_old(store.keep_seconds)
+                drop_sessions(page, store.keep_seconds)
+            except Exception:  # the next pass must come; the reason is in the log
+                logger.exception("old files could not be swept")
             time.sleep(min(600.0, store.keep_seconds / 10))
 
     threading.Thread(target=sweep, name="sweeping", daemon=True).start()
 
 
+def drop_sessions(page: gr.Blocks, keep_seconds: float) -> None:
+    """Forget tabs that were closed, or not used for the set time. Gradio would keep each until there are thousands; its own end of a State
+    counts from the opening, also for a tab in use whose connection was away for a moment."""
+    holder: StateHolder | None = getattr(page, "state_holder", None)  # there is none before the page is served
+    if holder is None:
+        return
+    for session, used in list(holder.time_last_used.items()):
+        tab, idle = holder.session_data.get(session), (datetime.now() - used).total_seconds()
+        if idle > (CLOSED_SECONDS if tab is None or tab.is_closed else max(keep_seconds, CLOSED_SECONDS)):
+            with holder.lock:
+                holder.session_data.pop(session, None)
+                holder.time_last_used.pop(session, None)
+
+
 def serve(
-    page: gr.Blocks,
+    page: Page,
     settings: Settings,
     *,
     host: str = "127.0.0.1",
@@ -278,6 +313,7 @@ def serve(
     """Serve the page; returns its address (at once where `wait` is False)."""
     run_no_errands()
     name_no_uploads()
+    private = Middleware(Private, store=page.store, max_bytes=settings.max_request_mb * 2**20)
     _, local, shared = page.launch(
         server_name=host,
         server_port=port,
@@ -294,7 +330,9 @@ def serve(
         show_error=True,
         prevent_thread_lock=True,
         enable_monitoring=False,
-        app_kwargs={"middleware": [Middleware(Private)]},
+        state_session_capacity=MAX_SESSIONS,
+        run_history=False,  # Gradio would keep a second copy of what was sent, here or at Hugging Face
+        app_kwargs={"middleware": [private]},
     )
     if wait:
         page.block_thread()

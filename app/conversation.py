@@ -1,12 +1,13 @@
 """A conversation as the page keeps it: turns of a person's message and an answer that grows. Plain data, to and from JSON."""
 
+import json
 import re
 import secrets
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from app.files import FileStore, StoredFile
+from app.files import FileStore, StoredFile, plain
 from app.previews import checked_uri, data_uri
 from nextgpt_core.messages import (
     Event,
@@ -21,6 +22,7 @@ from nextgpt_core.messages import (
     TextDelta,
     TurnDone,
 )
+from nextgpt_core.modalities import MODALITIES
 
 TITLE_LENGTH = 48
 
@@ -116,6 +118,10 @@ class Turn:
     def answer(self) -> Answer:
         return self.versions[self.shown]
 
+    def made(self) -> list[StoredFile]:
+        """The files of all its answers."""
+        return [piece.file for answer in self.versions for piece in answer.pieces if piece.file]
+
     def again(self) -> None:
         """A new answer beside the earlier ones."""
         self.versions.append(Answer())
@@ -130,6 +136,7 @@ class Conversation:
     turns: list[Turn] = field(default_factory=list)
     updated: float = field(default_factory=time.time)
     note: str = ""  # such as "before the edit", shown behind the title
+    packed: Any = field(default=None, repr=False, compare=False)  # library.py's memory of what the browser keeps
 
     @property
     def title(self) -> str:
@@ -145,8 +152,7 @@ class Conversation:
 
     def files(self) -> list[StoredFile]:
         """Every file of the conversation, a person's and made ones."""
-        made = [piece.file for turn in self.turns for answer in turn.versions for piece in answer.pieces if piece.file]
-        return [file for turn in self.turns for file in turn.files] + made
+        return [file for turn in self.turns for file in turn.files] + [file for turn in self.turns for file in turn.made()]
 
     def messages(self, store: FileStore) -> list[Message]:
         """What the engine gets: every turn, files that are gone left out. The last answer, still empty, is not sent."""
@@ -178,9 +184,10 @@ def to_json(conversation: Conversation) -> dict[str, Any]:
 def from_json(value: Any) -> Conversation:
     """The inverse of `to_json`, for data that a browser or a file held: anything unexpected raises ValueError."""
     try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # no infinite number, no half a character, nothing too deep
         turns = [_turn(turn) for turn in value["turns"]]
-        return Conversation(_token(value["id"]), turns, float(value["updated"]), _text(value["note"])[:80])
-    except (KeyError, TypeError, AttributeError) as error:
+        return Conversation(_token(value["id"]), turns, min(_number(value["updated"]), time.time()), _text(value["note"])[:80])
+    except (KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"not a conversation: {error}") from error
 
 
@@ -200,7 +207,7 @@ def _piece_json(piece: Piece) -> dict[str, Any]:
 def _turn(value: Any) -> Turn:
     files = [StoredFile.from_json(file) for file in value["files"]]
     versions = [_answer(answer) for answer in value["versions"]]
-    shown = int(value["shown"])
+    shown = _count(value["shown"])
     if not 0 <= shown < len(versions):
         raise ValueError("not a conversation: a turn has no answer")
     return Turn(_text(value["text"]), files, versions, shown)
@@ -208,17 +215,21 @@ def _turn(value: Any) -> Turn:
 
 def _answer(value: Any) -> Answer:
     status = value["status"] if value["status"] in ("done", "cancelled", "failed") else "cancelled"  # whatever ran is over
-    answer = Answer(status=status, error=_text(value["error"]), settings=dict(value["settings"]), cut=bool(value["cut"]))
-    answer.spans = [{"modality": _text(s["modality"]), "start": int(s["start"]), "length": int(s["length"])} for s in value["spans"]]
-    answer.seconds = {_text(name): float(seconds) for name, seconds in value["seconds"].items()}
-    answer.seed = None if value["seed"] is None else int(value["seed"])
-    answer.prompt_tokens, answer.generated_tokens = int(value["prompt_tokens"]), int(value["generated_tokens"])
+    answer = Answer(status=status, error=_text(value["error"]), settings=plain(value["settings"]), cut=bool(value["cut"]))
+    answer.spans = [
+        {"modality": _modality(span["modality"]), "start": _count(span["start"]), "length": _count(span["length"])}
+        for span in value["spans"]
+    ]
+    answer.seconds = {_text(name): _number(seconds) for name, seconds in value["seconds"].items()}
+    answer.seed = None if value["seed"] is None else _count(value["seed"], low=-(2**64))
+    answer.prompt_tokens, answer.generated_tokens = _count(value["prompt_tokens"]), _count(value["generated_tokens"])
     for piece in value["pieces"]:
         if piece["kind"] == "text":
             answer.pieces.append(Piece("text", text=_text(piece["text"])))
         else:
             file = StoredFile.from_json(piece["file"]) if piece["file"] else None
-            made = Piece("media", index=int(piece["index"]), modality=_text(piece["modality"]), file=file, error=_text(piece["error"]))
+            index, modality = _count(piece["index"]), _modality(piece["modality"])
+            made = Piece("media", index=index, modality=modality, file=file, error=_text(piece["error"]))
             made.preview = checked_uri(_text(piece.get("preview", "")))
             answer.pieces.append(made)
     return answer
@@ -227,6 +238,24 @@ def _answer(value: Any) -> Answer:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected text, found {type(value).__name__}")
+    return value
+
+
+def _modality(value: Any) -> str:
+    if value not in MODALITIES:
+        raise ValueError("not a conversation: a modality is unknown")
+    return str(value)
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or not 0 <= value < 2.0**53:
+        raise ValueError("not a conversation: a number is out of range")
+    return float(value)
+
+
+def _count(value: Any, low: int = 0) -> int:
+    if not isinstance(value, int) or not low <= value < 2**64:
+        raise ValueError("not a conversation: a count is out of range")
     return value
 
 

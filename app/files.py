@@ -1,9 +1,12 @@
 """The files of the page: random folders that nobody can guess, generated names, deletion after a set time."""
 
 import logging
+import math
+import os
 import re
 import secrets
 import shutil
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +19,9 @@ from nextgpt_core.modalities import MODALITIES, sniff
 logger = logging.getLogger(__name__)
 
 FOLDER = re.compile(r"[0-9a-f]{32}")
+UPLOAD_FOLDER = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[0-9a-f]{4,32}(-[0-9]{1,3})?\.[a-z0-9]{2,4}|[a-z0-9_-]{1,40}\.[a-z0-9]{2,4}")
+COUNTED_SECONDS = 10.0
 SHOWN = {  # the kind of file that a browser shows safely; anything else keeps no suffix of its own
     "image": {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff"},
     "audio": {".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".weba", ".webm", ".aac"},
@@ -53,7 +58,7 @@ class StoredFile:
         modality, folder, name = str(value["modality"]), str(value["folder"]), str(value["name"])
         if modality not in MODALITIES or not FOLDER.fullmatch(folder) or not NAME.fullmatch(name):
             raise ValueError("a file's place is malformed")
-        return StoredFile(modality, folder, name, str(value["label"])[:120], dict(value["info"]))
+        return StoredFile(modality, folder, name, str(value["label"])[:120], plain(value["info"]))
 
 
 @dataclass(frozen=True)
@@ -84,9 +89,14 @@ def check(path: Path) -> Checked:
 class FileStore:
     """Folders of files under one root, which the page's server serves only to those who know the whole name."""
 
-    def __init__(self, root: Path, *, keep_hours: float = 24.0) -> None:
+    def __init__(self, root: Path, *, keep_hours: float = 24.0, max_bytes: float = math.inf) -> None:
+        """`max_bytes` bounds all that lies under the root's parent: what is kept, and the uploads beside it."""
         self.root = root
         self.keep_seconds = keep_hours * 3600
+        self.max_bytes = max_bytes
+        self._used, self._measured = 0, -math.inf  # bytes, and when they were counted
+        self._lock = threading.Lock()
+        self._discarded: dict[str, None] = {}  # folders of deleted conversations, the last ones
         self.sweeps = 0  # how often a sweep found something to delete
 
     def folder(self, token: str) -> Path:
@@ -97,17 +107,46 @@ class FileStore:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder
 
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes more fit, which then count as used. The files are counted anew every few seconds."""
+        if math.isinf(self.max_bytes):
+            return True
+        with self._lock:
+            if time.monotonic() - self._measured > COUNTED_SECONDS:
+                self._used, self._measured = _size(self.root.parent), time.monotonic()
+            fits = self._used + size <= self.max_bytes
+            self._used += size if fits else 0
+            return fits
+
     def adopt(self, checked: Checked, token: str) -> StoredFile:
-        """Copy an uploaded file into a conversation under a generated name: another person may have sent the same one."""
+        """Take a chosen file into a conversation under a generated name: another person may have sent the same one. What lies here already
+        is linked, which takes no time; an upload is then to be discarded."""
         suffix = checked.path.suffix.lower()
         suffix = suffix if suffix in SHOWN[checked.modality] else MODALITIES[checked.modality].save_suffix
         name = f"{secrets.token_hex(8)}{suffix}"
-        shutil.copyfile(checked.path, self.folder(token) / name)
+        target = self.folder(token) / name
+        ours = checked.path.is_relative_to(self.root.parent)  # a link to another file would share its time and its changes
+        if not (ours and _linked(checked.path, target)):
+            shutil.copyfile(checked.path, target)
+        os.utime(target)  # its time begins now
         return StoredFile(checked.modality, token, name, checked.label[:120], {"summary": checked.summary, "note": checked.note})
+
+    def discard_upload(self, path: Path) -> None:
+        """Delete an upload that is not needed any more; any other file stays."""
+        if self._is_upload(path):
+            path.unlink(missing_ok=True)
+            _remove_empty(path.parent)
+
+    def _is_upload(self, path: Path) -> bool:
+        """Gradio puts uploads beside our root, each into a folder of its content's hash."""
+        return path.parent.parent == self.root.parent and UPLOAD_FOLDER.fullmatch(path.parent.name) is not None
 
     def enter(self, media: Media) -> StoredFile:
         """A made medium, written by the engine into a conversation's folder."""
-        return StoredFile(media.modality, media.path.parent.name, media.path.name, "", _plain(media.info))
+        file = StoredFile(media.modality, media.path.parent.name, media.path.name, "", plain(media.info))
+        if file.folder in self._discarded:  # the conversation was deleted while this was made
+            self.delete(file)
+        return file
 
     def path(self, file: StoredFile) -> Path:
         return self.root / file.folder / file.name
@@ -118,33 +157,77 @@ class FileStore:
     def delete(self, file: StoredFile) -> None:
         path = self.path(file)
         path.unlink(missing_ok=True)
-        try:
-            path.parent.rmdir()
-        except OSError:
-            pass  # other files live there
+        _remove_empty(path.parent)
+
+    def discard(self, token: str, *, keep: set[str]) -> None:
+        """Delete all that lies in a deleted conversation's folder, also what was cut from it or is still being written, but `keep`."""
+        while len(self._discarded) >= 10_000:
+            self._discarded.pop(next(iter(self._discarded)))
+        self._discarded[token] = None
+        folder = self.root / token
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name not in keep:
+                path.unlink(missing_ok=True)
+        _remove_empty(folder)
 
     def sweep(self, *, within: Path | None = None, now: float | None = None) -> int:
         """Delete what is older than the set time, here or in a larger folder; returns how many files went."""
         root = within or self.root
         oldest = (time.time() if now is None else now) - self.keep_seconds
         gone = 0
-        for path in root.rglob("*"):
+        for folder, _, names in os.walk(root, topdown=False):  # what vanishes meanwhile is passed over
+            for path in [Path(folder, name) for name in names]:
+                try:
+                    if path.stat().st_mtime < oldest:
+                        path.unlink()
+                        gone += 1
+                except FileNotFoundError:
+                    pass  # somebody else was faster
+                except OSError as error:
+                    logger.warning("%s could not be deleted: %s", path.name, error)
             try:
-                if path.is_file() and path.stat().st_mtime < oldest:
-                    path.unlink()
-                    gone += 1
-            except OSError as error:
-                logger.warning("%s could not be deleted: %s", path.name, error)
-        for path in sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True):
-            try:
-                if path.stat().st_mtime < oldest:
-                    path.rmdir()
+                if Path(folder) != root and os.stat(folder).st_mtime < oldest:
+                    os.rmdir(folder)
             except OSError:
                 pass  # not empty
         self.sweeps += gone > 0
         return gone
 
 
-def _plain(info: dict[str, Any]) -> dict[str, Any]:
-    """What JSON can hold of a medium's info."""
-    return {str(key): value for key, value in info.items() if isinstance(value, str | int | float | bool | type(None))}
+def _linked(source: Path, target: Path) -> bool:
+    try:
+        os.link(source, target)
+    except OSError:
+        return False  # the disk has no links, or the file is gone
+    return True
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(place, name)).st_size
+            except OSError:
+                pass  # it is gone already
+    return total
+
+
+def _remove_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        pass  # other files live there
+
+
+def plain(info: dict[str, Any]) -> dict[str, Any]:
+    """What JSON can hold of a medium's info or an answer's settings, and the page can show: words, numbers of a usual size, short lists."""
+    return {str(key)[:80]: value for key, value in info.items() if _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, int | float):
+        return -(2.0**64) <= value <= 2.0**64  # neither infinite nor NaN
+    if isinstance(value, list | tuple):
+        return len(value) <= 20 and all(isinstance(one, str) and _is_plain(one) for one in value)
+    return value is None or (isinstance(value, str) and len(value) <= 500)

@@ -1,6 +1,7 @@
 """Every sentence of the page in English and Chinese. Labels are translated by Gradio in the browser, answers' furniture here."""
 
 import gradio as gr
+from starlette.requests import Request
 
 LANGUAGES = ("en", "zh")
 
@@ -127,6 +128,23 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
     "left_out": ("Not used: {problem}", "未使用:{problem}"),
     "imported": ("The conversation was imported.", "对话已导入。"),
     "nothing_to_export": ("There is nothing to export yet.", "还没有可导出的内容。"),
+    "no_room": (
+        "This server has no room for more files at the moment; delete conversations that you do not need, or try again later.",
+        "服务器暂无空间存放更多文件;请删除不需要的对话,或稍后再试。",
+    ),
+    "too_large": ("This request is too large; at most {limit} MB are read.", "请求过大,最多 {limit} MB。"),
+    "reload": (
+        "This page was open for so long that the server put it away; reload it, and everything is there again.",
+        "此页面打开过久,服务器已将其收起;请刷新页面,一切都会恢复。",
+    ),
+    "made_room": (
+        "Deleted as the oldest: {titles}. At most {limit} conversations are kept.",
+        "已删除最早的对话:{titles}。最多保留 {limit} 个对话。",
+    ),
+    "unkept": (
+        "Your browser has no room for {titles}: export it within {hours} hours if you want to keep it.",
+        "浏览器空间不足,无法保存 {titles};如需保留,请在 {hours} 小时内导出。",
+    ),
     "before_edit": ("before the edit", "编辑之前"),
     "before_retry": ("earlier answer", "之前的回答"),
     "untitled": ("New conversation", "新对话"),
@@ -143,7 +161,7 @@ def noun(modality: str, language: str = "en") -> str:
     return say({"image": "picture", "audio": "sound", "video": "film"}[modality], language)
 
 
-def language_of(request: gr.Request | None) -> str:
+def language_of(request: gr.Request | Request | None) -> str:
     """The page language a browser asks for: Chinese where it comes before English, else English."""
     accepted = (request.headers.get("accept-language") or "") if request is not None else ""
     for item in accepted.lower().split(","):

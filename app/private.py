@@ -1,16 +1,22 @@
 """What keeps a person's things private beyond Gradio's defaults: no errands for anybody, nothing loaded from elsewhere, nothing cached,
 nothing on disk under a person's own name for it."""
 
+import asyncio
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NoReturn
 
 from gradio import processing_utils, route_utils
 from gradio.exceptions import Error
+from starlette.requests import Request
 
-from app.files import nameless
+from app.files import FileStore, nameless
+from app.i18n import language_of, say
 
 Scope = MutableMapping[str, Any]
-ErrandPaths = ("/file=http", "/proxy=")  # Gradio would fetch these addresses for whoever asks
+Receive = Callable[[], Awaitable[Scope]]
+# Gradio would fetch these addresses, or talk to Hugging Face, for whoever asks.
+ERRANDS = re.compile(r"/file[=/]\s*https?:|/proxy=|/run-history(/|$)", re.IGNORECASE)
 HEADERS = (
     # Words of the model are Markdown: a picture in them must not call anybody.
     (b"content-security-policy", b"img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src 'self' ws: wss: data: blob:"),
@@ -20,18 +26,33 @@ HEADERS = (
 
 
 class Private:
-    """ASGI middleware: refuses errands, adds the headers above, and lets nobody between keep a copy of a person's files."""
+    """ASGI middleware: refuses errands and what is too large, adds the headers above, and lets nobody between keep a copy of a person's
+    files."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+    def __init__(self, app: Callable[..., Awaitable[None]], *, store: FileStore, max_bytes: int) -> None:
+        """`max_bytes` bounds the body of every request but an upload, which the store must have room for."""
         self.app = app
+        self.store = store
+        self.max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         path = scope["path"]
-        if any(errand in path for errand in ErrandPaths):
-            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
-            return await send({"type": "http.response.body", "body": b"This server fetches nothing from elsewhere."})
+        if ERRANDS.search(path):
+            return await refuse(send, 403, "This server fetches nothing from elsewhere.")
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            request = Request(scope)
+            language = language_of(request)
+            told = request.headers.get("content-length", "")
+            length = int(told) if told.isdecimal() else 0
+            if path.endswith("/upload"):
+                if not await asyncio.to_thread(self.store.has_room, length):
+                    return await refuse(send, 507, say("no_room", language), receive)
+            elif "transfer-encoding" in request.headers:  # some proxies pass a request on in pieces, and do not tell how many
+                length, receive = await read_up_to(self.max_bytes, receive)
+            if length > self.max_bytes and not path.endswith("/upload"):
+                return await refuse(send, 413, say("too_large", language, limit=self.max_bytes // 2**20), receive)
 
         async def with_headers(message: Scope) -> None:
             if message["type"] == "http.response.start":
@@ -40,6 +61,28 @@ class Private:
             await send(message)
 
         await self.app(scope, receive, with_headers)
+
+
+async def read_up_to(limit: int, receive: Receive) -> tuple[int, Receive]:
+    """Read a body until its end or until it is longer than `limit`: the bytes read, and what gives them, and the rest, once more."""
+    pieces: list[Scope] = []
+    length, more = 0, True
+    while more and length <= limit:
+        pieces.append(await receive())
+        length, more = length + len(pieces[-1].get("body", b"")), pieces[-1].get("more_body", False)
+
+    async def again() -> Scope:
+        return pieces.pop(0) if pieces else await receive()
+
+    return length, again
+
+
+async def refuse(send: Any, status: int, sentence: str, receive: Any = None) -> None:
+    """Answer a request with a sentence, where it has a body after that: a browser reads the answer only when it has sent everything."""
+    while receive is not None and (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain; charset=utf-8")]})
+    await send({"type": "http.response.body", "body": sentence.encode()})
 
 
 class NamelessUploads(route_utils.GradioMultiPartParser):
@@ -59,7 +102,8 @@ def name_no_uploads() -> None:
 def run_no_errands() -> None:
     """Have Gradio refuse an address where it expects an uploaded file, instead of downloading it."""
 
-    async def refuse(url: str, *_: Any, **__: Any) -> NoReturn:
+    async def no_errand(url: str, *_: Any, **__: Any) -> NoReturn:
         raise Error("Only uploaded files are read here, no addresses.")
 
-    processing_utils.async_ssrf_protected_download = refuse  # type: ignore[assignment]
+    processing_utils.async_ssrf_protected_download = no_errand  # type: ignore[assignment]
+    processing_utils.async_ssrf_protected_get = no_errand  # type: ignore[assignment]

@@ -2,6 +2,8 @@
 
 import re
 
+from app.i18n import say
+
 NAME, NUMBER = r"(?P<name>.+)", r"[0-9,.]+"
 DAMAGED = "{name} 已损坏或不完整,请重新发送。"
 
@@ -65,7 +67,11 @@ CHINESE: tuple[tuple[str, str], ...] = (
     (r"There was not enough memory for this answer; .+", "内存不足,无法回答;请减少文件或帧数后重试。"),
     (r"Something went wrong while answering; .+", "回答时出错,请重试;若再次发生,请查看日志。"),
     (r"This conversation file is too large; at most (?P<limit>\d+ MB) can be imported\.", "对话文件过大,最多可导入 {limit}。"),
+    (r"This conversation has \d+ turns; at most (?P<limit>\d+) can be imported\.", "对话轮数过多,最多可导入 {limit} 轮。"),
+    (r"A message in this conversation is too long; at most (?P<limit>\d+) characters .+", "对话中有消息过长,最多可导入 {limit} 个字符。"),
+    (r"This conversation shows too many files; at most (?P<limit>\d+) can be imported\.", "对话中文件过多,最多可导入 {limit} 个。"),
     (r"This is not an exported conversation.+", "这不是导出的对话,或文件已损坏,请选择其他 zip 文件。"),
+    (r"This server has no room for more files .+", say("no_room", "zh")),
     (r"The model (?P<name>.+) could not be loaded: (?P<problem>.+)", "模型 {name} 无法加载:{problem}"),
 )
 

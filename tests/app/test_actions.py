@@ -55,10 +55,13 @@ def actions_of(tmp_path: Path, engine: FakeEngine, **limits: Any) -> Actions:
     settings, store = Settings(**limits), FileStore(tmp_path)
     loader = Loader(lambda: engine, name="fake").start()
     desk = Desk(loader.engine, store, max_waiting=settings.max_waiting)
-    return Actions(settings, store, Library(store), desk, loader, Renderer(store))
+    return Actions(settings, store, Library(store, max_conversations=settings.max_conversations), desk, loader, Renderer(store))
 
 
 def send(actions: Actions, tab: Tab, text: str = "hello", files: tuple[Path, ...] = ()) -> Update:
+    """Send a message; a tab that was not opened yet is opened."""
+    if tab.person is None:
+        actions.open(tab, None, "", None)
     return asyncio.run(actions.send(tab, {"text": text, "files": [str(file) for file in files]}, Choices()))
 
 
@@ -135,6 +138,43 @@ def test_a_full_queue_is_said_in_the_answer(tmp_path: Path) -> None:
     assert "Too many" not in str(shown[1]["chat"][-1].content)
     for tab in tabs:
         actions.stop(tab)
+
+
+def test_it_is_said_when_a_conversation_made_room(tmp_path: Path, said: list[str]) -> None:
+    actions, tab = actions_of(tmp_path, FakeEngine(word_seconds=0), max_conversations=1), Tab()
+    send(actions, tab, "my first")
+    followed(actions, tab)
+    actions.new(tab)
+    assert said == ["Deleted as the oldest: “my first”. At most 1 conversations are kept."]
+
+
+def test_a_tab_that_was_not_opened_writes_nothing_over_what_the_browser_keeps(tmp_path: Path) -> None:
+    actions = actions_of(tmp_path, FakeEngine())
+    for act in (
+        lambda: asyncio.run(actions.send(Tab(), {"text": "hello"}, Choices())),
+        *(lambda name=name: getattr(actions, name)(Tab()) for name in ("new", "delete", "export")),  # type: ignore[misc]
+        lambda: actions.switch(Tab(), "a" * 32),
+    ):
+        with pytest.raises(gr.Error, match="reload it, and everything is there again"):
+            act()
+    actions.stop(Tab())
+    assert followed(actions, Tab()) == []
+
+
+def test_a_tab_that_stays_open_does_not_split_the_person(tmp_path: Path) -> None:
+    actions, tab, other = actions_of(tmp_path, FakeEngine(word_seconds=0)), Tab(), Tab()
+    saved = send(actions, tab)["saved"]
+    followed(actions, tab)
+    assert tab.person is not None
+    tab.person.seen = 0
+    actions.new(tab)
+    actions.library.forget_old(3600)
+    assert actions.library.open(saved) is tab.person, "whoever does something is not forgotten"
+    tab.person.seen = 0
+    actions.library.forget_old(3600)
+    actions.open(other, saved, "", None)
+    actions.new(tab)
+    assert tab.person is other.person, "whoever comes back late is who was there meanwhile"
 
 
 def test_an_event_does_not_make_anew_what_it_does_not_change(monkeypatch: pytest.MonkeyPatch) -> None:

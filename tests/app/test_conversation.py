@@ -103,6 +103,48 @@ def test_what_a_browser_hands_back_is_checked(damage: dict) -> None:
         from_json({**to_json(Conversation()), **damage})
 
 
+def deep(depth: int = 100_000) -> list:
+    value: list = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("part", "damage"),
+    [
+        ("conversation", {"updated": float("inf")}),
+        ("conversation", {"updated": 10**400}),
+        ("conversation", {"note": "half a character \ud800"}),
+        ("turn", {"shown": float("inf")}),
+        ("answer", {"seed": 10**400}),
+        ("answer", {"prompt_tokens": -1}),
+        ("answer", {"seconds": {"write": float("nan")}}),
+        ("answer", {"spans": [{"modality": "smell", "start": 0, "length": 4}]}),
+        ("answer", {"settings": {"deep": deep()}}),
+        ("piece", {"modality": "smell"}),
+        ("piece", {"modality": ["image"]}),
+        ("piece", {"index": 10**400}),
+    ],
+)
+def test_what_would_break_the_page_later_is_refused_at_once(store: FileStore, part: str, damage: dict) -> None:
+    conversation = Conversation(turns=[Turn("a picture")])
+    answer_to(conversation, store)
+    saved = to_json(conversation)
+    turn = saved["turns"][0]
+    answer = turn["versions"][0]
+    piece = next(piece for piece in answer["pieces"] if piece["kind"] == "media")
+    from_json(saved)
+    {"conversation": saved, "turn": turn, "answer": answer, "piece": piece}[part].update(damage)
+    with pytest.raises(ValueError):
+        from_json(saved)
+
+
+def test_of_a_files_facts_only_what_can_be_shown_is_kept() -> None:
+    file = {"modality": "image", "folder": "a" * 32, "name": "abcd.png", "label": "", "info": {"seed": 10**400, "steps": 20, "x": {}}}
+    assert StoredFile.from_json(file).info == {"steps": 20}
+
+
 def test_places_of_files_cannot_lead_out_of_the_store() -> None:
     good = {"modality": "image", "folder": "a" * 32, "name": "18ea6d64-0.png", "label": "x", "info": {}}
     assert StoredFile.from_json(good).name == "18ea6d64-0.png"

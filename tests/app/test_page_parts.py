@@ -6,7 +6,6 @@ import os
 import re
 import threading
 import time
-import zipfile
 from pathlib import Path
 from string import Formatter
 
@@ -26,7 +25,7 @@ from app.render import Renderer, progress
 from app.routing_view import routing_panel
 from app.settings import Choices, Settings, read_settings
 from nextgpt_core.config import SamplingConfig, load_preset
-from nextgpt_core.errors import CheckpointError, ConfigError, MediaTooLarge, UnsupportedMedia
+from nextgpt_core.errors import CheckpointError, ConfigError
 from nextgpt_core.messages import TurnSettings
 from tests.app.fake_engine import FakeEngine
 
@@ -193,25 +192,10 @@ def test_a_conversation_survives_export_and_import(store: FileStore, desk: Desk)
     conversation.turns[0].answer.status = "done"
     wait(ask(desk, "a film and a sound", conversation))
     path = export_zip(conversation, store)
-    brought = import_zip(path, store, max_bytes=10**8)
+    brought = import_zip(path, store, "b" * 32, Settings())
     assert brought.id != conversation.id and len(brought.files()) == 3
     for old, new in zip(conversation.files(), brought.files()):
         assert store.path(old).read_bytes() == store.path(new).read_bytes() and old.name != new.name
-
-
-def test_foreign_and_hostile_archives_are_refused(store: FileStore, tmp_path: Path) -> None:
-    path = tmp_path / "x.zip"
-    path.write_bytes(b"PK not a zip")
-    with pytest.raises(UnsupportedMedia, match="not an exported conversation"):
-        import_zip(path, store, max_bytes=1000)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("../../evil.txt", "x")
-    with pytest.raises(UnsupportedMedia):
-        import_zip(path, store, max_bytes=1000)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("conversation.json", "0" * 5000)
-    with pytest.raises(MediaTooLarge):
-        import_zip(path, store, max_bytes=1000)
 
 
 def test_a_program_dressed_as_a_picture_is_not_imported(store: FileStore, tmp_path: Path) -> None:
@@ -219,7 +203,7 @@ def test_a_program_dressed_as_a_picture_is_not_imported(store: FileStore, tmp_pa
     conversation.turns.append(Turn("look", [store.adopt(check(EXAMPLES / "picture.png"), conversation.id)]))
     store.path(conversation.turns[0].files[0]).unlink()
     store.path(conversation.turns[0].files[0]).write_bytes(b"MZ evil")
-    brought = import_zip(export_zip(conversation, store), store, max_bytes=10**6)
+    brought = import_zip(export_zip(conversation, store), store, "b" * 32, Settings())
     assert not store.has(brought.turns[0].files[0])
 
 

@@ -1,0 +1,91 @@
+"""The page's server, asked as a stranger would ask it: no errands, no files of others, limits."""
+
+import asyncio
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from gradio import processing_utils
+
+from app.chat import make_page, serve
+from app.private import run_no_errands
+from app.settings import Settings
+from tests.app.fake_engine import FakeEngine
+
+REFUSAL = "This server fetches nothing from elsewhere."
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    data = tmp_path_factory.mktemp("page")
+    settings = Settings(data_dir=str(data), max_request_mb=1, max_store_gb=10 / 1024)
+    page = make_page(FakeEngine, settings, name="fake")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    yield serve(page, settings, port=port, wait=False)
+    page.close()
+
+
+def asked(address: str, data: Any = None, kind: str = "application/json") -> tuple[int, str]:
+    """What the server says to a GET, or to a POST of `data`."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, data, {"content-type": kind})) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "file=http://127.0.0.1/",
+        "file=https%3A//127.0.0.1/",
+        "file/http://127.0.0.1/",  # Gradio's older form of the same
+        "file/http%3A%2F%2F127.0.0.1/",
+        "proxy=https://a.hf.space/",
+        "run-history/buckets",
+    ],
+)
+def test_the_server_runs_no_errands(address: str, path: str) -> None:
+    assert asked(f"{address}gradio_api/{path}") == (403, REFUSAL)
+
+
+def test_gradio_keeps_no_history_of_its_own(address: str) -> None:
+    assert json.loads(asked(f"{address}config")[1])["run_history"] is False
+
+
+def test_an_address_in_place_of_an_uploaded_file_is_refused(tmp_path: Path) -> None:
+    run_no_errands()
+    picture, there = gr.Image(), {"path": "http://127.0.0.1/x.png", "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises(gr.Error, match="no addresses"):
+        asyncio.run(processing_utils.async_move_files_to_cache(there, picture))
+    with pytest.raises(gr.Error, match="no addresses"):
+        processing_utils.save_url_to_cache("http://127.0.0.1/x.png", str(tmp_path))
+    with pytest.raises(gr.Error, match="no addresses"):
+        asyncio.run(processing_utils.async_ssrf_protected_get("http://127.0.0.1/x.png"))
+
+
+def test_a_request_is_not_too_large_however_it_comes(address: str) -> None:
+    assert asked(f"{address}gradio_api/queue/join", b" " * (2**20 + 1)) == (413, "This request is too large; at most 1 MB are read.")
+    assert asked(f"{address}gradio_api/queue/join", b"{}")[0] == 422
+    assert asked(f"{address}gradio_api/queue/join", iter([b"{", b"}"]))[0] == 422
+    assert asked(f"{address}gradio_api/queue/join", iter([b" " * 2**20, b"{}"]))[0] == 413
+
+
+def test_uploads_are_taken_while_there_is_room(address: str) -> None:
+    def upload(size: int) -> tuple[int, str]:
+        head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+        return asked(f"{address}gradio_api/upload", head + b"0" * size + b"\r\n--x--\r\n", "multipart/form-data; boundary=x")
+
+    assert upload(4 * 2**20)[0] == 200
+    assert upload(4 * 2**20)[0] == 200
+    status, sentence = upload(4 * 2**20)
+    assert status == 507 and sentence.startswith("This server has no room for more files at the moment")
+    assert upload(10)[0] == 200
