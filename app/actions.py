@@ -20,7 +20,7 @@ from app.jobs import Desk, Job
 from app.library import Library, Person
 from app.loading import Loader
 from app.render import Renderer
-from app.settings import MADE, QUALITIES, Choices, Settings
+from app.settings import MADE, QUALITIES, Choices, Settings, recalled
 from app.translate import translated
 from nextgpt_core.errors import ConfigError, MediaError
 
@@ -235,11 +235,10 @@ class Actions:
         looked = [checked(Path(path)) for path in paths[: self.settings.max_files]]
         update: Update = {"chosen": chips(looked, tab.language)}
         for file in looked:
-            recalled = file.provenance if str(file.path) in fresh and not self._ours(file.path) else None
-            if recalled and isinstance(recalled.get("seed"), int):
-                update |= {"seed": recalled["seed"], "lock": True}
-                update |= {name: recalled[name] for name in ("steps", "guidance") if isinstance(recalled.get(name), int | float)}
-                gr.Info(say("recalled", tab.language, seed=recalled["seed"]))
+            values = recalled(file.provenance or {}) if str(file.path) in fresh and not self._ours(file.path) else {}
+            if values:
+                update |= {**values, "lock": True}
+                gr.Info(say("recalled", tab.language, seed=values["seed"]))
         return update
 
     def status(self) -> tuple[str, str, str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.settings import MADE, MAX_STEPS, ROOT
+from app.settings import MADE, MAX_GUIDANCE, MAX_STEPS, ROOT
 
 MEDIA = ROOT / "assets" / "examples"
 
@@ -72,7 +72,7 @@ def controls(t: gr.I18n, seed: int | None) -> dict[str, Any]:
         slider("temperature", 0, 1.5, 0, 0.05)
         slider("top_p", 0.05, 1, 0.9, 0.05)
         slider("max_new_tokens", 16, 512, 200, 8)
-        slider("guidance", 0, 15, 0, 0.5)
+        slider("guidance", 0, MAX_GUIDANCE, 0, 0.5)
         slider("steps", 0, MAX_STEPS, 0, 1)
         slider("seconds", 0, 10, 0, 0.5)
         slider("frames", 0, 32, 0, 1)

@@ -107,7 +107,9 @@ class FileStore:
 
     def enter(self, media: Media) -> StoredFile:
         """A made medium, written by the engine into a conversation's folder."""
-        return StoredFile(media.modality, media.path.parent.name, media.path.name, "", _plain(media.info))
+        settings = media.info.get("settings")  # what the decoder was set to lies in a dict of its own
+        info = {**(settings if isinstance(settings, dict) else {}), **media.info}
+        return StoredFile(media.modality, media.path.parent.name, media.path.name, "", _plain(info))
 
     def path(self, file: StoredFile) -> Path:
         return self.root / file.folder / file.name

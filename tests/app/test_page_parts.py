@@ -22,7 +22,7 @@ from app.library import Library
 from app.loading import Loader
 from app.render import Renderer, progress
 from app.routing_view import routing_panel
-from app.settings import Choices, Settings, read_settings
+from app.settings import Choices, Settings, read_settings, recalled
 from nextgpt_core.errors import CheckpointError, ConfigError, MediaTooLarge, UnsupportedMedia
 from nextgpt_core.messages import TurnSettings
 from tests.app.fake_engine import FakeEngine
@@ -78,6 +78,15 @@ def test_choices_become_the_cores_settings() -> None:
     assert choices_from({"answer": "text"}).turn_settings().answer_with == {"text"}
     with pytest.raises(ConfigError):
         Choices(answer="film", forbid=("film",)).turn_settings()
+
+
+def test_only_sensible_settings_are_recalled_from_a_file() -> None:
+    told = {"seed": 7, "settings": {"steps": 20, "guidance": 3.5, "seconds": 2.0}}
+    assert recalled(told) == {"seed": 7, "steps": 20, "guidance": 3.5}
+    for forged in ({"steps": 10**9, "guidance": float("nan")}, {"steps": True, "guidance": "5"}, {"steps": -1}, {"steps": 2.5}, "all"):
+        assert recalled({"seed": 7, "settings": forged}) == {"seed": 7}
+    for seed in (-1, 2**60, True, "7", None):
+        assert recalled({**told, "seed": seed}) == {}
 
 
 # files

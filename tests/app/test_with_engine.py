@@ -7,7 +7,7 @@ from app.conversation import Conversation, Turn
 from app.files import FileStore, check
 from app.jobs import Desk
 from app.render import Renderer
-from app.settings import Choices
+from app.settings import Choices, recalled
 from nextgpt_core.engine import Engine
 from nextgpt_core.modalities import MODALITIES
 from nextgpt_core.prompt import ChatML
@@ -36,7 +36,9 @@ def test_a_forced_picture_and_an_answer_in_words(tmp_path: Path) -> None:
     assert [file.modality for file in made] == ["image"] and store.has(made[0])
     assert MODALITIES["image"].read_provenance(store.path(made[0]))["seed"] == 4
     assert {"perceive", "write", "image"} <= set(turn.answer.seconds) and turn.answer.spans[0]["modality"] == "image"
-    assert len(Renderer(store).render(conversation, "en")) == 2
+    messages, guidance = Renderer(store).render(conversation, "en"), model.decoders["image"].defaults.guidance
+    assert len(messages) == 2 and f"Seed 4 · Steps 2 · Guidance {guidance:g}" in str(messages[1].content)
+    assert recalled(check(store.path(made[0])).provenance or {}) == {"seed": 4, "steps": 2, "guidance": guidance}
 
     words = answered("and now only words", Choices(answer="text", max_new_tokens=10), [])
     assert words.answer.status == "done" and not words.answer.spans
