@@ -71,9 +71,7 @@ class Actions:
         message = message or {}
         words, paths = message.get("text") or "", [Path(path) for path in message.get("files") or []]
         conversation = self._where(tab)[1]
-        problem = self._refusal(tab, words, len(paths), choices)
-        if problem:
-            gr.Warning(problem)
+        if self._refused(tab, words, len(paths), choices, place=len(conversation.turns)):
             another = self.desk.job(conversation.id) not in (None, tab.following)  # sent in another tab: this one shows it from now on
             return self._state(tab) if another else {}
         looked = await asyncio.gather(*(asyncio.to_thread(checked, path) for path in paths))
@@ -95,7 +93,7 @@ class Actions:
         """Answer a turn again. The earlier answer stays beside it; what came after it stays in a branch."""
         person, conversation = self._where(tab)
         turn = self._turn(conversation, index)
-        if turn is None or self._busy(tab):
+        if turn is None or self._refused(tab, turn.text, len(turn.files), choices, place=index, versions=len(turn.versions)):
             return {}
         if turn is not conversation.turns[-1]:
             self.library.branch(person, conversation, say("before_retry", tab.language))
@@ -107,10 +105,7 @@ class Actions:
         """Send an earlier message in other words. The conversation as it was stays in a branch."""
         person, conversation = self._where(tab)
         turn = self._turn(conversation, index)
-        problem = "" if turn is None else self._refusal(tab, words, len(turn.files), choices)
-        if turn is None or problem:
-            if problem:
-                gr.Warning(problem)
+        if turn is None or self._refused(tab, words, len(turn.files), choices, place=index):
             return self._messages(tab)
         self.library.branch(person, conversation, say("before_edit", tab.language))
         self.library.cut(person, conversation, index)
@@ -131,12 +126,14 @@ class Actions:
         """Ask for one more medium like an earlier one: the same message, a new seed."""
         conversation = self._where(tab)[1]
         found = self._medium(conversation, reference)
-        if found is None or self._busy(tab):
+        if found is None:
             return {}
         turn, modality, _ = found
         name = next(name for name, one in MADE.items() if one == modality)
         forbid = tuple(one for one in choices.forbid if one != name)
         choices = dataclasses.replace(choices, answer=name, forbid=forbid, seed=secrets.randbelow(2**31))
+        if self._refused(tab, turn.text, len(turn.files), choices, place=len(conversation.turns)):
+            return {}
         conversation.turns.append(Turn(turn.text, list(turn.files)))
         return self._start(tab, conversation, choices)
 
@@ -289,10 +286,19 @@ class Actions:
             gr.Warning(say("busy", tab.language))
         return busy
 
-    def _refusal(self, tab: Tab, words: str, files: int, choices: Choices) -> str:
-        """Why a message cannot be sent, or nothing."""
-        person, conversation = self._where(tab)
-        limits, language = self.settings, tab.language
+    def _refused(self, tab: Tab, words: str, files: int, choices: Choices, *, place: int, versions: int = 0) -> bool:
+        """Say what stands in the way of an answer, before anything is changed for it. It will be that of turn `place`, which has
+        `versions` already."""
+        problem = self._refusal(tab, words, files, choices, place, versions)
+        if not problem and not self.library.allow(self._where(tab)[0], self.settings.turns_per_minute):
+            problem = say("too_fast", tab.language, limit=self.settings.turns_per_minute)
+        if problem:
+            gr.Warning(problem)
+        return bool(problem)
+
+    def _refusal(self, tab: Tab, words: str, files: int, choices: Choices, place: int, versions: int) -> str:
+        """Why a message cannot be answered, or nothing."""
+        conversation, limits, language = self._where(tab)[1], self.settings, tab.language
         if not words.strip() and not files:
             return say("empty", language)
         if self.desk.job(conversation.id) is not None:
@@ -301,14 +307,14 @@ class Actions:
             return say("too_long", language, length=f"{len(words):,}", limit=f"{limits.max_text:,}")
         if files > limits.max_files:
             return say("too_many", language, count=files, limit=limits.max_files)
-        if len(conversation.turns) >= limits.max_turns:
+        if place >= limits.max_turns:
             return say("too_many_turns", language, limit=limits.max_turns)
+        if versions >= limits.max_versions:
+            return say("too_many_versions", language, limit=limits.max_versions)
         try:
             choices.turn_settings()
         except ConfigError as error:
             return translated(str(error), language)
-        if not self.library.allow(person, limits.turns_per_minute):
-            return say("too_fast", language, limit=limits.turns_per_minute)
         return ""
 
     def _turn(self, conversation: Conversation, index: int) -> Turn | None:

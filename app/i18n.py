@@ -123,6 +123,10 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
         "This conversation has {limit} turns, the most there can be; start a new one.",
         "此对话已达 {limit} 轮上限,请新建对话。",
     ),
+    "too_many_versions": (
+        "This message has {limit} answers, the most there can be; edit it or send it anew.",
+        "此消息已有 {limit} 个回答,达到上限;请编辑或重新发送。",
+    ),
     "full": ("Too many people are waiting; try again in a minute.", "等待的人太多,请一分钟后再试。"),
     "left_out": ("Not used: {problem}", "未使用:{problem}"),
     "imported": ("The conversation was imported.", "对话已导入。"),

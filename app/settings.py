@@ -27,6 +27,7 @@ class Settings:
     max_files: int = 20  # files of one message
     max_text: int = 20_000  # characters of one message
     max_turns: int = 200  # of one conversation
+    max_versions: int = 20  # answers to one message, by retry
     max_conversations: int = 30  # of one person
     max_waiting: int = 20  # turns waiting for the model, over all persons
     turns_per_minute: int = 30  # of one person

@@ -127,6 +127,33 @@ def test_rate_and_length_are_limited(tmp_path: Path, said: list[str], limits: di
     assert said == [sentence]
 
 
+def test_retry_edit_and_another_are_bounded_like_a_new_message(tmp_path: Path, said: list[str]) -> None:
+    actions, tab = actions_of(tmp_path, FakeEngine(word_seconds=0, step_seconds=0), turns_per_minute=2, max_turns=1, max_versions=2), Tab()
+    send(actions, tab, "a picture please")
+    followed(actions, tab)
+    assert actions.another(tab, "0:0", Choices()) == {}
+    actions.retry(tab, 0, Choices())
+    followed(actions, tab)
+    assert actions.retry(tab, 0, Choices()) == {}
+    actions.edit(tab, 0, "other words", Choices())
+    assert said == [
+        "This conversation has 1 turns, the most there can be; start a new one.",
+        "This message has 2 answers, the most there can be; edit it or send it anew.",
+        "That was more than 2 messages in a minute; wait a moment.",
+    ]
+
+
+def test_a_retry_that_is_refused_changes_nothing(tmp_path: Path, said: list[str]) -> None:
+    actions, tab = actions_of(tmp_path, FakeEngine(word_seconds=0)), Tab()
+    for _ in range(2):
+        send(actions, tab)
+        followed(actions, tab)
+    assert actions.retry(tab, 0, Choices(answer="film", forbid=("film",))) == {}
+    assert said == ["A film is both asked for and forbidden; change one of the two settings."]
+    assert tab.person and tab.conversation and len(tab.person.conversations) == 1
+    assert [len(turn.versions) for turn in tab.conversation.turns] == [1, 1] and not tab.conversation.busy
+
+
 def test_a_full_queue_is_said_in_the_answer(tmp_path: Path) -> None:
     actions = actions_of(tmp_path, Never(), max_waiting=1)
     tabs = [Tab() for _ in range(3)]
