@@ -71,11 +71,13 @@ class Actions:
         message = message or {}
         words, paths = message.get("text") or "", [Path(path) for path in message.get("files") or []]
         conversation = self._where(tab)[1]
-        if self._refused(tab, words, len(paths), choices, place=len(conversation.turns)):
+        if self._refused(tab, conversation, words, len(paths), choices, place=len(conversation.turns)):
             another = self.desk.job(conversation.id) not in (None, tab.following)  # sent in another tab: this one shows it from now on
             return self._state(tab) if another else {}
         looked = await asyncio.gather(*(asyncio.to_thread(checked, path) for path in paths))
-        if self._busy(tab):  # the same message was sent twice, and the other one was looked at first
+        conversation = self._still(tab, conversation)
+        if problem := self._refusal(tab, conversation, words, len(paths), choices, len(conversation.turns)):  # it was sent twice, perhaps
+            gr.Warning(problem)
             return {}
         for file in looked:
             if file.problem:
@@ -93,7 +95,7 @@ class Actions:
         """Answer a turn again. The earlier answer stays beside it; what came after it stays in a branch."""
         person, conversation = self._where(tab)
         turn = self._turn(conversation, index)
-        if turn is None or self._refused(tab, turn.text, len(turn.files), choices, place=index, versions=len(turn.versions)):
+        if turn is None or self._refused(tab, conversation, turn.text, len(turn.files), choices, place=index, versions=len(turn.versions)):
             return {}
         if turn is not conversation.turns[-1]:
             self.library.branch(person, conversation, say("before_retry", tab.language))
@@ -105,7 +107,7 @@ class Actions:
         """Send an earlier message in other words. The conversation as it was stays in a branch."""
         person, conversation = self._where(tab)
         turn = self._turn(conversation, index)
-        if turn is None or self._refused(tab, words, len(turn.files), choices, place=index):
+        if turn is None or self._refused(tab, conversation, words, len(turn.files), choices, place=index):
             return self._messages(tab)
         self.library.branch(person, conversation, say("before_edit", tab.language))
         self.library.cut(person, conversation, index)
@@ -132,7 +134,7 @@ class Actions:
         name = next(name for name, one in MADE.items() if one == modality)
         forbid = tuple(one for one in choices.forbid if one != name)
         choices = dataclasses.replace(choices, answer=name, forbid=forbid, seed=secrets.randbelow(2**31))
-        if self._refused(tab, turn.text, len(turn.files), choices, place=len(conversation.turns)):
+        if self._refused(tab, conversation, turn.text, len(turn.files), choices, place=len(conversation.turns)):
             return {}
         conversation.turns.append(Turn(turn.text, list(turn.files)))
         return self._start(tab, conversation, choices)
@@ -280,25 +282,36 @@ class Actions:
             tab.conversation = self.library.start(tab.person)
         return tab.person, tab.conversation
 
+    def _still(self, tab: Tab, conversation: Conversation) -> Conversation:
+        """The conversation, or a new one in its place: an empty one is dropped when another tab begins its own."""
+        person, shown = self._where(tab)
+        if person.find(conversation.id) is conversation:
+            return conversation
+        return self.library.start(person) if shown.turns else shown
+
     def _busy(self, tab: Tab) -> bool:
         busy = tab.conversation is not None and self.desk.job(tab.conversation.id) is not None
         if busy:
             gr.Warning(say("busy", tab.language))
         return busy
 
-    def _refused(self, tab: Tab, words: str, files: int, choices: Choices, *, place: int, versions: int = 0) -> bool:
+    def _refused(
+        self, tab: Tab, conversation: Conversation, words: str, files: int, choices: Choices, *, place: int, versions: int = 0
+    ) -> bool:
         """Say what stands in the way of an answer, before anything is changed for it. It will be that of turn `place`, which has
         `versions` already."""
-        problem = self._refusal(tab, words, files, choices, place, versions)
+        problem = self._refusal(tab, conversation, words, files, choices, place, versions)
         if not problem and not self.library.allow(self._where(tab)[0], self.settings.turns_per_minute):
             problem = say("too_fast", tab.language, limit=self.settings.turns_per_minute)
         if problem:
             gr.Warning(problem)
         return bool(problem)
 
-    def _refusal(self, tab: Tab, words: str, files: int, choices: Choices, place: int, versions: int) -> str:
+    def _refusal(
+        self, tab: Tab, conversation: Conversation, words: str, files: int, choices: Choices, place: int, versions: int = 0
+    ) -> str:
         """Why a message cannot be answered, or nothing."""
-        conversation, limits, language = self._where(tab)[1], self.settings, tab.language
+        limits, language = self.settings, tab.language
         if not words.strip() and not files:
             return say("empty", language)
         if self.desk.job(conversation.id) is not None:

@@ -11,9 +11,9 @@ import gradio as gr
 import pytest
 from gradio.state_holder import SessionState
 
-from app.actions import Actions, Tab, Update
+from app.actions import Actions, Tab, Update, checked
 from app.chat import Page
-from app.files import FileStore
+from app.files import Checked, FileStore
 from app.jobs import Desk
 from app.library import Library
 from app.loading import Loader
@@ -152,6 +152,27 @@ def test_a_retry_that_is_refused_changes_nothing(tmp_path: Path, said: list[str]
     assert said == ["A film is both asked for and forbidden; change one of the two settings."]
     assert tab.person and tab.conversation and len(tab.person.conversations) == 1
     assert [len(turn.versions) for turn in tab.conversation.turns] == [1, 1] and not tab.conversation.busy
+
+
+@pytest.mark.parametrize("elsewhere", ["other", "same"])
+def test_a_message_survives_a_new_conversation_that_is_begun_while_its_file_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: str
+) -> None:
+    actions, tab = actions_of(tmp_path, FakeEngine(word_seconds=0)), Tab()
+    actions.new(tab)
+    other = Tab(person=tab.person) if elsewhere == "other" else tab
+    real = checked
+
+    def looked_at(path: Path) -> Checked:
+        actions.new(other)
+        return real(path)
+
+    monkeypatch.setattr("app.actions.checked", looked_at)
+    shown = send(actions, tab, "what is this?", (PICTURE,))
+    assert tab.person and [one.title for one in tab.person.listed()] == ["what is this?"]
+    assert len(shown["chat"]) == 2 and shown["place"] == tab.person.listed()[0].id
+    actions.new(other)
+    assert [one.title for one in tab.person.listed()] == ["what is this?"]
 
 
 def test_a_full_queue_is_said_in_the_answer(tmp_path: Path) -> None:
