@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import logging
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import gradio as gr
 
 from app.archive import export_zip, import_zip
 from app.conversation import Conversation, Turn
-from app.files import Checked, FileStore, check
+from app.files import Checked, FileStore, StoredFile, check
 from app.i18n import language_of, say
 from app.jobs import Desk, Job
 from app.library import Library, Person
@@ -23,6 +24,8 @@ from app.render import Renderer
 from app.settings import MADE, QUALITIES, Choices, Settings, recalled
 from app.translate import translated
 from nextgpt_core.errors import ConfigError, MediaError
+
+logger = logging.getLogger(__name__)
 
 Update = dict[str, Any]  # output's name -> new value; what is not named stays as it is
 
@@ -39,9 +42,17 @@ class Tab:
     following: Job | None = None  # the answer that it shows while it grows
 
 
-@lru_cache(maxsize=256)
 def checked(path: Path) -> Checked:
-    """`check`, remembered: an upload's path changes with its content."""
+    """`check`, remembered as long as the file stays what it was."""
+    try:
+        state = path.stat()
+    except OSError:
+        return check(path)  # says that it is not there
+    return _checked(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=256)
+def _checked(path: Path, modified: int, size: int) -> Checked:
     return check(path)
 
 
@@ -83,10 +94,12 @@ class Actions:
             if file.problem:
                 gr.Warning(say("left_out", tab.language, problem=translated(file.problem, tab.language)))
         usable = [file for file in looked if not file.problem]
-        if not usable and not words.strip():
+        gone = any(not file.path.is_file() for file in looked)  # by its time, or with its conversation: it can be added again
+        nothing = not usable and not words.strip()
+        kept = None if gone or nothing else self._kept(tab, usable, conversation)
+        if kept is None:
             return {"chosen": chips(looked, tab.language)}
-        turn = Turn(words, [self.store.adopt(file, conversation.id) for file in usable])
-        conversation.turns.append(turn)
+        conversation.turns.append(Turn(words, kept))
         first = self._start(tab, conversation, choices)
         tab.chosen = ()
         return first | _filled(tab, "", [], **_buttons(self.desk.job(conversation.id) is not None)) | {"chosen": ""}
@@ -281,6 +294,20 @@ class Actions:
         if tab.conversation is None or tab.person.find(tab.conversation.id) is not tab.conversation:
             tab.conversation = self.library.start(tab.person)
         return tab.person, tab.conversation
+
+    def _kept(self, tab: Tab, files: list[Checked], conversation: Conversation) -> list[StoredFile] | None:
+        """The files, copied into the conversation; None, and a sentence, where that is not possible."""
+        kept: list[StoredFile] = []
+        try:
+            for file in files:
+                kept.append(self.store.adopt(file, conversation.id))
+        except OSError as error:
+            logger.warning("a message's file could not be kept: %s", error)
+            for stored in kept:
+                self.store.delete(stored)
+            gr.Warning(say("not_kept", tab.language))
+            return None
+        return kept
 
     def _still(self, tab: Tab, conversation: Conversation) -> Conversation:
         """The conversation, or a new one in its place: an empty one is dropped when another tab begins its own."""

@@ -129,6 +129,10 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
     ),
     "full": ("Too many people are waiting; try again in a minute.", "等待的人太多,请一分钟后再试。"),
     "left_out": ("Not used: {problem}", "未使用:{problem}"),
+    "not_kept": (
+        "The files of this message could not be stored here; add them again, or try later.",
+        "此消息的文件无法保存,请重新添加或稍后再试。",
+    ),
     "imported": ("The conversation was imported.", "对话已导入。"),
     "nothing_to_export": ("There is nothing to export yet.", "还没有可导出的内容。"),
     "before_edit": ("before the edit", "编辑之前"),

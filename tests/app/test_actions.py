@@ -1,6 +1,7 @@
 """What a person does, without a browser: refusals are sentences, and an answer is followed to its end."""
 
 import asyncio
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -173,6 +174,29 @@ def test_a_message_survives_a_new_conversation_that_is_begun_while_its_file_is_l
     assert len(shown["chat"]) == 2 and shown["place"] == tab.person.listed()[0].id
     actions.new(other)
     assert [one.title for one in tab.person.listed()] == ["what is this?"]
+
+
+def test_a_file_that_is_gone_or_cannot_be_stored_leaves_the_message_in_the_box(
+    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actions, tab, file = actions_of(tmp_path / "kept", FakeEngine(word_seconds=0)), Tab(), tmp_path / "picture.png"
+    file.write_bytes(PICTURE.read_bytes())
+    actions.chose(tab, {"files": [str(file)]}, "")  # it was seen before
+    file.unlink()
+    shown = send(actions, tab, "what is this?", (file, PICTURE))
+    assert set(shown) == {"chosen"} and said == ["Not used: picture.png is not there any more; please add it again."]
+
+    copied = shutil.copyfile
+
+    def full(source: Path, target: Path) -> None:
+        if said[1:] or any(tmp_path.rglob("*.png")):
+            raise OSError(28, "No space left on device", str(target))
+        copied(source, target)
+
+    monkeypatch.setattr("app.files.shutil.copyfile", full)
+    assert set(send(actions, tab, "what is this?", (PICTURE, PICTURE))) == {"chosen"}
+    assert said[1:] == ["The files of this message could not be stored here; add them again, or try later."]
+    assert tab.conversation is not None and tab.conversation.turns == [] and not any(tmp_path.rglob("*.png"))
 
 
 def test_a_full_queue_is_said_in_the_answer(tmp_path: Path) -> None:
