@@ -343,6 +343,8 @@ class Actions:
             return say("empty", language)
         if self.desk.job(conversation.id) is not None:
             return say("busy", language)
+        if tab.person and sum(self.desk.job(one.id) is not None for one in tab.person.conversations) >= limits.max_waiting_per_person:
+            return say("too_many_waiting", language, limit=limits.max_waiting_per_person)
         if len(words) > limits.max_text:
             return say("too_long", language, length=f"{len(words):,}", limit=f"{limits.max_text:,}")
         if files > limits.max_files:

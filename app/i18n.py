@@ -128,6 +128,10 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
         "此消息已有 {limit} 个回答,达到上限;请编辑或重新发送。",
     ),
     "full": ("Too many people are waiting; try again in a minute.", "等待的人太多,请一分钟后再试。"),
+    "too_many_waiting": (
+        "{limit} of your answers are still to be made; wait for one of them, or stop it.",
+        "您还有 {limit} 个回答未完成,请等待其中一个完成或将其停止。",
+    ),
     "left_out": ("Not used: {problem}", "未使用:{problem}"),
     "not_kept": (
         "The files of this message could not be stored here; add them again, or try later.",

@@ -30,6 +30,7 @@ class Settings:
     max_versions: int = 20  # answers to one message, by retry
     max_conversations: int = 30  # of one person
     max_waiting: int = 20  # turns waiting for the model, over all persons
+    max_waiting_per_person: int = 3  # of those, over a person's conversations, with the one in the making
     turns_per_minute: int = 30  # of one person
     max_import_mb: int = 200  # a conversation file, unpacked
     keep_hours: float = 24.0  # uploads and results are deleted after this

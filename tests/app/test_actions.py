@@ -199,6 +199,22 @@ def test_a_file_that_is_gone_or_cannot_be_stored_leaves_the_message_in_the_box(
     assert tab.conversation is not None and tab.conversation.turns == [] and not any(tmp_path.rglob("*.png"))
 
 
+def test_one_person_cannot_fill_the_line(tmp_path: Path, said: list[str]) -> None:
+    actions = actions_of(tmp_path, Never(), max_waiting_per_person=2)
+    tabs = [Tab()]
+    for _ in range(2):
+        assert "chat" in send(actions, tabs[-1])
+        tabs.append(Tab(person=tabs[0].person))
+    assert "box" not in send(actions, tabs[-1])
+    assert said == ["2 of your answers are still to be made; wait for one of them, or stop it."]
+    other = Tab()
+    assert "box" in send(actions, other)
+    actions.stop(tabs[1])
+    assert "box" in send(actions, tabs[-1])
+    for tab in [*tabs, other]:
+        actions.stop(tab)
+
+
 def test_a_full_queue_is_said_in_the_answer(tmp_path: Path) -> None:
     actions = actions_of(tmp_path, Never(), max_waiting=1)
     tabs = [Tab() for _ in range(3)]
