@@ -14,7 +14,7 @@ import pytest
 
 from app.actions import chips, choices_from
 from app.archive import export_zip, import_zip
-from app.conversation import Conversation, Turn, to_json
+from app.conversation import Answer, Conversation, Turn, to_json
 from app.files import FileStore, check, nameless
 from app.i18n import TEXTS, say
 from app.jobs import Desk, Job
@@ -245,6 +245,31 @@ def test_stop_acts_while_waiting_and_while_running(store: FileStore) -> None:
     assert desk.stop(running.conversation.id)
     assert wait(running, 2).answer.status == "cancelled" and running.answer.text
     assert not desk.stop(running.conversation.id)
+
+
+def test_a_stop_between_the_look_and_the_start_leaves_nothing_running(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(lambda: FakeEngine(word_seconds=0), store)
+    stopping: list[threading.Thread] = []
+    finished = Answer.finished.fget
+    assert finished is not None
+
+    def looked(answer: Answer) -> bool:
+        """The worker is held up right after it looked, while somebody else stops the turn."""
+        found = bool(finished(answer))
+        if threading.current_thread().name == "answers" and not stopping:
+            stopping.append(threading.Thread(target=desk.stop, args=(conversation.id,)))
+            stopping[0].start()
+            stopping[0].join(0.3)
+        return found
+
+    monkeypatch.setattr(Answer, "finished", property(looked))
+    conversation = Conversation(turns=[Turn("please crash")])
+    desk.submit(conversation, TurnSettings())
+    end = time.monotonic() + 5
+    while (desk.job(conversation.id) or not stopping) and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert not conversation.busy and conversation.turns[0].answer.status in ("cancelled", "failed")
 
 
 def test_a_stopped_job_does_not_touch_the_turn_that_follows_it(store: FileStore) -> None:
