@@ -101,6 +101,7 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
     "stage_prompt": ("assemble prompt", "组装提示"),
     "stage_read": ("read prompt", "读取提示"),
     "stage_write": ("write", "书写"),
+    "stage_project": ("project signal tokens", "投影信号词元"),
     "encoders": ("encoders", "编码器"),
     "encoder": ("encoder", "编码器"),
     "decoder": ("decoder", "解码器"),

@@ -87,6 +87,8 @@ class FakeEngine:
             made.append(media)
             yield MediaReady(index, media)
         finish = "cancelled" if cancel.is_set() else "stop"
+        if spans:
+            seconds["project"] = 0.01
         seconds["write"] = time.monotonic() - started
         yield TurnDone(Message("assistant", (said, *made)), tuple(spans), seconds, seed, finish, 40, position)
 

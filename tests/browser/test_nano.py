@@ -62,5 +62,6 @@ def test_a_picture_is_answered_in_words_and_every_medium_is_made(open_page: Call
         print(f"{name}: first preview after {first:.0f} ms")
         assert first <= 2000 * PATIENCE
         page.wait_for_selector(MEDIA[name])
+        assert "project signal tokens" in page.locator(".nx-times").last.text_content()
         assert re.search(r"AI-generated · Seed \d+ · Steps \d+ · Guidance [\d.]+", last_answer(page))
         assert page.locator(".nx-notice.problem").count() == 0
