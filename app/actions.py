@@ -199,6 +199,8 @@ class Actions:
                 await asyncio.sleep(pause)
             if tab.conversation is job.conversation:
                 yield self._state(tab) | ({} if job.answer.seed is None else {"seed": job.answer.seed})
+            elif tab.conversation is not None:  # the last update may reach the browser after what the tab moved on to: show that once more
+                yield self._messages(tab, self.desk.job(tab.conversation.id))
         finally:
             if tab.following is job:
                 tab.following = None

@@ -96,6 +96,22 @@ def test_one_tab_follows_an_answer_once_and_two_tabs_both(tmp_path: Path) -> Non
     assert first > 1 and again == 0 and beside > 1
 
 
+def test_who_moves_on_in_mid_answer_is_shown_the_present_conversation_last(tmp_path: Path) -> None:
+    actions, tab = actions_of(tmp_path, FakeEngine(word_seconds=0.05)), Tab()
+    send(actions, tab)
+
+    async def moving_on() -> list[Update]:
+        shown = []
+        async for update in actions.follow(tab):
+            if not shown:
+                actions.new(tab)
+            shown.append(update)
+        return shown
+
+    shown = asyncio.run(moving_on())
+    assert len(shown[0]["chat"]) == 2 and shown[-1] == {"chat": []}
+
+
 @pytest.mark.parametrize(
     ("limits", "text", "files", "sentence"),
     [
