@@ -76,6 +76,7 @@ def lay_out(settings: Settings, seed: int | None) -> dict[str, Any]:
         "timer": gr.Timer(1.0),
         "place": gr.Textbox(visible="hidden", label="place"),
         "touched": gr.Textbox(visible="hidden", label="touched"),
+        "held": gr.Textbox(visible="hidden", label="held"),
     }
     with gr.Sidebar(open=True, width=290, elem_id="nx-left"):
         gr.HTML('<p class="nx-brand">NExT-GPT <span>Chat</span></p>')
@@ -228,9 +229,10 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", **quiet)
     box.stop(actions.stop, [tab], None, queue=False, **quiet)
     chat.undo(undone, [tab], outputs, **quiet)
-    keep = "(tab, message, touched) => (nextgpt.keepDraft(message), [tab, message, touched])"
     recalled = [parts[name] for name in ("chosen", "seed", "lock", "steps", "guidance")]
-    gr.on([box.change, touched.change], chose, [tab, box, touched], recalled, js=keep, trigger_mode="always_last", **quiet)
+    # Each key changes the box, and stays in the browser; only other files are told to the server.
+    gr.on([box.change, touched.change], None, [box, touched], [parts["held"]], js="nextgpt.held", **quiet)
+    parts["held"].change(chose, [tab, box, touched], recalled, trigger_mode="always_last", **quiet)
     parts["webcam"].change(shot, [tab, box, parts["webcam"]], [box, touched, parts["webcam"], parts["camera"]], **quiet)
     parts["new"].click(lambda tab: named(actions.new(tab)), [tab], outputs, **quiet)
     parts["delete"].click(lambda tab: named(actions.delete(tab)), [tab], outputs, **quiet)
