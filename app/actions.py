@@ -137,6 +137,14 @@ class Actions:
         files = [str(self.store.path(file)) for file in turn.files if self.store.has(file)]
         return self._state(tab) | _filled(tab, turn.text, files)
 
+    def edit_in_box(self, tab: Tab, index: int) -> Update:
+        """Put an earlier message with its files into the box, to be changed and sent. The conversation as it was stays in a branch."""
+        person, conversation = self._where(tab)
+        if self._turn(conversation, index) is None or self._busy(tab):
+            return {}
+        self.library.branch(person, conversation, say("before_edit", tab.language))
+        return self.undo(tab, index)
+
     def another(self, tab: Tab, reference: str, choices: Choices) -> Update:
         """Ask for one more medium like an earlier one: the same message, a new seed."""
         conversation = self._where(tab)[1]

@@ -177,10 +177,12 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
         return named(actions.undo(tab, message_turn(event.index)))
 
     async def acted(tab: Tab, action: str, message: Any, *values: Any) -> AsyncIterator[dict[Any, Any]]:
-        """A button inside an answer: "another:TURN:MEDIUM", "use:TURN:MEDIUM" or "version:TURN:NUMBER"."""
+        """A button inside the chat: "another:TURN:MEDIUM", "use:TURN:MEDIUM", "version:TURN:NUMBER" or "edit:TURN"."""
         verb, _, reference = action.partition("#")[0].partition(":")
         if verb == "another":
             first = actions.another(tab, reference, chosen(values))
+        elif verb == "edit":
+            first = actions.edit_in_box(tab, int(reference))
         else:
             first = actions.use(tab, reference, message) if verb == "use" else actions.version(tab, reference)
         async for update in shown(tab, first):

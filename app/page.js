@@ -31,14 +31,21 @@ addEventListener("pagehide", () => {
   // A button in an answer carries data-nx="verb:where"; a hidden text box takes it to Python. The number makes each press a change.
   let presses = 0;
   document.addEventListener("click", (event) => {
-    const button = event.target.closest?.("[data-nx]");
+    const verb = event.target.closest?.("[data-nx]")?.dataset.nx ?? editOfFiles(event.target);
     const field = document.querySelector("#nx-action textarea, #nx-action input");
-    if (!button || !field) return;
+    if (!verb || !field) return;
     event.stopPropagation();
-    field.value = `${button.dataset.nx}#${++presses}`;
+    field.value = `${verb}#${++presses}`;
     field.dispatchEvent(new Event("input", { bubbles: true }));
     field.dispatchEvent(new KeyboardEvent("keypress", { key: "Enter", bubbles: true }));
   }, true);
+
+  // Gradio's own edit fails on a message that begins with a file: such a message goes back into the message box instead.
+  const editOfFiles = (target) => {
+    const row = target.closest?.("#nx-chat button:has(.feather-edit-2)")?.closest(".message-buttons")?.previousElementSibling;
+    if (!row?.matches(".user-row:has(.component-wrap)")) return null;
+    return `edit:${[...document.querySelectorAll("#nx-chat .user-row")].indexOf(row)}`;
+  };
 
   // A picture opens by its own fullscreen button, and closes where it is pressed again.
   document.addEventListener("click", (event) => {

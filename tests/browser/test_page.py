@@ -135,6 +135,24 @@ def test_edit_branches_retry_keeps_versions_undo_takes_back(open_page: Callable)
     assert page.locator("#nx-chat .user-row").count() == 0
 
 
+@pytest.mark.parametrize(("locale", "edit"), [("en-US", "Edit"), ("zh-CN", "编辑")])
+def test_a_message_with_a_file_is_edited_in_the_box_and_keeps_it(open_page: Callable, locale: str, edit: str) -> None:
+    page = open_page(locale=locale)
+    send(page, "what is this?", [EXAMPLES / "picture.png"])
+    answered(page)
+    send(page, "and now words")
+    answered(page, 2)
+    page.locator(f"#nx-chat [aria-label={edit}]").first.click()
+    page.wait_for_function("document.querySelector('#nx-box textarea').value == 'what is this?'")
+    page.wait_for_selector("#nx-box .thumbnail-item, #nx-box .thumbnail-image")
+    emptied(page)
+    send(page, "a sound of this, please")
+    answered(page)
+    assert "I see a picture." in last_answer(page)
+    assert page.locator("#nx-chat .user-row img").count() == 1 and page.locator(MEDIA["sound"]).count() == 1
+    assert page.locator("#nx-list label").count() == 2
+
+
 def test_history_survives_reloads_also_in_the_middle_of_an_answer(open_page: Callable, address: str) -> None:
     page = open_page()
     send(page, "a picture please")
