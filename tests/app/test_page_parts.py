@@ -342,7 +342,7 @@ def test_two_messages_per_turn_with_media_by_path(renderer: Renderer, desk: Desk
     content = [part.model_dump() for part in messages[1].content]
     files = [part["value"] for part in content if part.get("component") in ("image", "audio", "video")]
     assert [file["mime_type"].split("/")[0] for file in files] == ["image", "audio", "video"]
-    assert all(file["url"].startswith("/gradio_api/file=/") for file in files)
+    assert all(file["url"].startswith("gradio_api/file=/") for file in files)
     assert all(Path(file["path"]).is_file() for file in files)
     assert renderer.render(job.conversation, "en")[1] is messages[1]
     for file in job.conversation.files():
