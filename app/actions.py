@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import logging
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,15 +15,17 @@ import gradio as gr
 
 from app.archive import export_zip, import_zip
 from app.conversation import Conversation, Turn
-from app.files import Checked, FileStore, check
+from app.files import Checked, FileStore, StoredFile, check
 from app.i18n import language_of, say
 from app.jobs import Desk, Job
 from app.library import Library, Person
 from app.loading import Loader
 from app.render import Renderer
-from app.settings import MADE, QUALITIES, Choices, Settings
+from app.settings import MADE, QUALITIES, Choices, Settings, recalled
 from app.translate import translated
 from nextgpt_core.errors import ConfigError, MediaError
+
+logger = logging.getLogger(__name__)
 
 Update = dict[str, Any]  # output's name -> new value; what is not named stays as it is
 
@@ -79,22 +82,24 @@ class Actions:
         message = message or {}
         words, paths = message.get("text") or "", [Path(path) for path in message.get("files") or []]
         conversation = self._where(tab)[1]
-        problem = self._refusal(tab, words, len(paths), choices)
-        if problem:
-            gr.Warning(problem)
+        if self._refused(tab, conversation, words, len(paths), choices, place=len(conversation.turns)):
             another = self.desk.job(conversation.id) not in (None, tab.following)  # sent in another tab: this one shows it from now on
             return self._state(tab) if another else {}
         looked = await asyncio.gather(*(asyncio.to_thread(checked, path) for path in paths))
-        if self._busy(tab):  # the same message was sent twice, and the other one was looked at first
+        conversation = self._still(tab, conversation)
+        if problem := self._refusal(tab, conversation, words, len(paths), choices, len(conversation.turns)):  # it was sent twice, perhaps
+            gr.Warning(problem)
             return {}
         for file in looked:
             if file.problem:
                 gr.Warning(say("left_out", tab.language, problem=translated(file.problem, tab.language)))
         usable = [file for file in looked if not file.problem]
-        if not usable and not words.strip():
+        gone = any(not file.path.is_file() for file in looked)  # by its time, or with its conversation: it can be added again
+        nothing = not usable and not words.strip()
+        kept = None if gone or nothing else self._kept(tab, usable, conversation)
+        if kept is None:
             return {"chosen": chips(looked, tab.language)}
-        turn = Turn(words, [self.store.adopt(file, conversation.id) for file in usable])
-        conversation.turns.append(turn)
+        conversation.turns.append(Turn(words, kept))
         first = self._start(tab, conversation, choices)
         tab.chosen = ()
         for file in looked:
@@ -105,7 +110,7 @@ class Actions:
         """Answer a turn again. The earlier answer stays beside it; what came after it stays in a branch."""
         person, conversation = self._where(tab)
         turn = self._turn(conversation, index)
-        if turn is None or self._busy(tab):
+        if turn is None or self._refused(tab, conversation, turn.text, len(turn.files), choices, place=index, versions=len(turn.versions)):
             return {}
         if turn is not conversation.turns[-1]:
             self.library.branch(person, conversation, say("before_retry", tab.language))
@@ -117,10 +122,7 @@ class Actions:
         """Send an earlier message in other words. The conversation as it was stays in a branch."""
         person, conversation = self._where(tab)
         turn = self._turn(conversation, index)
-        problem = "" if turn is None else self._refusal(tab, words, len(turn.files), choices)
-        if turn is None or problem:
-            if problem:
-                gr.Warning(problem)
+        if turn is None or self._refused(tab, conversation, words, len(turn.files), choices, place=index):
             return self._messages(tab)
         self.library.branch(person, conversation, say("before_edit", tab.language))
         self.library.cut(person, conversation, index)
@@ -137,16 +139,26 @@ class Actions:
         files = [str(self.store.path(file)) for file in turn.files if self.store.has(file)]
         return self._state(tab) | _filled(tab, turn.text, files)
 
+    def edit_in_box(self, tab: Tab, index: int) -> Update:
+        """Put an earlier message with its files into the box, to be changed and sent. The conversation as it was stays in a branch."""
+        person, conversation = self._where(tab)
+        if self._turn(conversation, index) is None or self._busy(tab):
+            return {}
+        self.library.branch(person, conversation, say("before_edit", tab.language))
+        return self.undo(tab, index)
+
     def another(self, tab: Tab, reference: str, choices: Choices) -> Update:
         """Ask for one more medium like an earlier one: the same message, a new seed."""
         conversation = self._where(tab)[1]
         found = self._medium(conversation, reference)
-        if found is None or self._busy(tab):
+        if found is None:
             return {}
         turn, modality, _ = found
         name = next(name for name, one in MADE.items() if one == modality)
         forbid = tuple(one for one in choices.forbid if one != name)
         choices = dataclasses.replace(choices, answer=name, forbid=forbid, seed=secrets.randbelow(2**31))
+        if self._refused(tab, conversation, turn.text, len(turn.files), choices, place=len(conversation.turns)):
+            return {}
         conversation.turns.append(Turn(turn.text, list(turn.files)))
         return self._start(tab, conversation, choices)
 
@@ -197,6 +209,8 @@ class Actions:
                 await asyncio.sleep(pause)
             if tab.conversation is job.conversation:
                 yield self._state(tab) | ({} if job.answer.seed is None else {"seed": job.answer.seed})
+            elif tab.conversation is not None:  # the last update may reach the browser after what the tab moved on to: show that once more
+                yield self._messages(tab, self.desk.job(tab.conversation.id))
         finally:
             if tab.following is job:
                 tab.following = None
@@ -247,11 +261,10 @@ class Actions:
         looked = [checked(Path(path)) for path in paths[: self.settings.max_files]]
         update: Update = {"chosen": chips(looked, tab.language)}
         for file in looked:
-            recalled = file.provenance if str(file.path) in fresh and not self._ours(file.path) else None
-            if recalled and isinstance(recalled.get("seed"), int):
-                update |= {"seed": recalled["seed"], "lock": True}
-                update |= {name: recalled[name] for name in ("steps", "guidance") if isinstance(recalled.get(name), int | float)}
-                gr.Info(say("recalled", tab.language, seed=recalled["seed"]))
+            values = recalled(file.provenance or {}) if str(file.path) in fresh and not self._ours(file.path) else {}
+            if values:
+                update |= {**values, "lock": True}
+                gr.Info(say("recalled", tab.language, seed=values["seed"]))
         return update
 
     def status(self) -> tuple[str, str, str]:
@@ -308,32 +321,68 @@ class Actions:
         tab.conversation = shown or self.library.start(tab.person)
         return tab.person, tab.conversation
 
+    def _kept(self, tab: Tab, files: list[Checked], conversation: Conversation) -> list[StoredFile] | None:
+        """The files, copied into the conversation; None, and a sentence, where that is not possible."""
+        kept: list[StoredFile] = []
+        try:
+            for file in files:
+                kept.append(self.store.adopt(file, conversation.id))
+        except OSError as error:
+            logger.warning("a message's file could not be kept: %s", error)
+            for stored in kept:
+                self.store.delete(stored)
+            gr.Warning(say("not_kept", tab.language))
+            return None
+        return kept
+
+    def _still(self, tab: Tab, conversation: Conversation) -> Conversation:
+        """The conversation, or a new one in its place: an empty one is dropped when another tab begins its own."""
+        person, shown = self._where(tab)
+        if person.find(conversation.id) is conversation:
+            return conversation
+        return self.library.start(person) if shown.turns else shown
+
     def _busy(self, tab: Tab) -> bool:
         busy = tab.conversation is not None and self.desk.job(tab.conversation.id) is not None
         if busy:
             gr.Warning(say("busy", tab.language))
         return busy
 
-    def _refusal(self, tab: Tab, words: str, files: int, choices: Choices) -> str:
-        """Why a message cannot be sent, or nothing."""
-        person, conversation = self._where(tab)
+    def _refused(
+        self, tab: Tab, conversation: Conversation, words: str, files: int, choices: Choices, *, place: int, versions: int = 0
+    ) -> bool:
+        """Say what stands in the way of an answer, before anything is changed for it. It will be that of turn `place`, which has
+        `versions` already."""
+        problem = self._refusal(tab, conversation, words, files, choices, place, versions)
+        if not problem and not self.library.allow(self._where(tab)[0], self.settings.turns_per_minute):
+            problem = say("too_fast", tab.language, limit=self.settings.turns_per_minute)
+        if problem:
+            gr.Warning(problem)
+        return bool(problem)
+
+    def _refusal(
+        self, tab: Tab, conversation: Conversation, words: str, files: int, choices: Choices, place: int, versions: int = 0
+    ) -> str:
+        """Why a message cannot be answered, or nothing."""
         limits, language = self.settings, tab.language
         if not words.strip() and not files:
             return say("empty", language)
         if self.desk.job(conversation.id) is not None:
             return say("busy", language)
+        if tab.person and sum(self.desk.job(one.id) is not None for one in tab.person.conversations) >= limits.max_waiting_per_person:
+            return say("too_many_waiting", language, limit=limits.max_waiting_per_person)
         if len(words) > limits.max_text:
             return say("too_long", language, length=f"{len(words):,}", limit=f"{limits.max_text:,}")
         if files > limits.max_files:
             return say("too_many", language, count=files, limit=limits.max_files)
-        if len(conversation.turns) >= limits.max_turns:
+        if place >= limits.max_turns:
             return say("too_many_turns", language, limit=limits.max_turns)
+        if versions >= limits.max_versions:
+            return say("too_many_versions", language, limit=limits.max_versions)
         try:
             choices.turn_settings()
         except ConfigError as error:
             return translated(str(error), language)
-        if not self.library.allow(person, limits.turns_per_minute):
-            return say("too_fast", language, limit=limits.turns_per_minute)
         return ""
 
     def _turn(self, conversation: Conversation, index: int) -> Turn | None:

@@ -89,6 +89,7 @@ def lay_out(settings: Settings, seed: int | None, sampling: SamplingConfig) -> d
         "timer": gr.Timer(1.0),
         "place": gr.Textbox(visible="hidden", label="place"),
         "touched": gr.Textbox(visible="hidden", label="touched"),
+        "held": gr.Textbox(visible="hidden", label="held"),
     }
     with gr.Sidebar(open=True, width=290, elem_id="nx-left"):
         gr.HTML('<p class="nx-brand">NExT-GPT <span>Chat</span></p>')
@@ -196,10 +197,12 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
         return named(actions.undo(tab, message_turn(event.index)))
 
     async def acted(tab: Tab, action: str, message: Any, *values: Any) -> AsyncIterator[dict[Any, Any]]:
-        """A button inside an answer: "another:TURN:MEDIUM", "use:TURN:MEDIUM" or "version:TURN:NUMBER"."""
+        """A button inside the chat: "another:TURN:MEDIUM", "use:TURN:MEDIUM", "version:TURN:NUMBER" or "edit:TURN"."""
         verb, _, reference = action.partition("#")[0].partition(":")
         if verb == "another":
             first = actions.another(tab, reference, chosen(values))
+        elif verb == "edit":
+            first = actions.edit_in_box(tab, int(reference))
         else:
             first = actions.use(tab, reference, message) if verb == "use" else actions.version(tab, reference)
         async for update in shown(tab, first):
@@ -248,9 +251,10 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", **quiet)
     box.stop(actions.stop, [tab], None, queue=False, **quiet)
     chat.undo(undone, [tab], outputs, **quiet)
-    keep = "(tab, message, touched) => (nextgpt.keepDraft(message), [tab, message, touched])"
     recalled = [parts[name] for name in ("chosen", "seed", "lock", "steps", "guidance")]
-    gr.on([box.change, touched.change], chose, [tab, box, touched], recalled, js=keep, trigger_mode="always_last", **quiet)
+    # Each key changes the box, and stays in the browser; only other files are told to the server.
+    gr.on([box.change, touched.change], None, [box, touched], [parts["held"]], js="nextgpt.held", **quiet)
+    parts["held"].change(chose, [tab, box, touched], recalled, trigger_mode="always_last", **quiet)
     parts["webcam"].change(shot, [tab, box, parts["webcam"]], [box, touched, parts["webcam"], parts["camera"]], **quiet)
     parts["new"].click(lambda tab: named(actions.new(tab)), [tab], outputs, **quiet)
     parts["delete"].click(lambda tab: named(actions.delete(tab)), [tab], outputs, **quiet)

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.settings import MADE, MAX_STEPS, ROOT
+from app.settings import MADE, MAX_GUIDANCE, MAX_STEPS, ROOT
 from nextgpt_core.config import SamplingConfig
 
 MEDIA = ROOT / "assets" / "examples"
@@ -73,7 +73,7 @@ def controls(t: gr.I18n, seed: int | None, sampling: SamplingConfig) -> dict[str
         slider("temperature", 0, 1.5, sampling.temperature, 0.05)
         slider("top_p", 0.05, 1, sampling.top_p, 0.05)
         slider("max_new_tokens", 16, 512, sampling.max_new_tokens, 2)
-        slider("guidance", 0, 15, 0, 0.5)
+        slider("guidance", 0, MAX_GUIDANCE, 0, 0.5)
         slider("steps", 0, MAX_STEPS, 0, 1)
         slider("seconds", 0, 10, 0, 0.5)
         slider("frames", 0, 32, 0, 1)

@@ -143,7 +143,9 @@ class FileStore:
 
     def enter(self, media: Media) -> StoredFile:
         """A made medium, written by the engine into a conversation's folder."""
-        file = StoredFile(media.modality, media.path.parent.name, media.path.name, "", plain(media.info))
+        settings = media.info.get("settings")  # what the decoder was set to lies in a dict of its own
+        info = {**(settings if isinstance(settings, dict) else {}), **media.info}
+        file = StoredFile(media.modality, media.path.parent.name, media.path.name, "", plain(info))
         if file.folder in self._discarded:  # the conversation was deleted while this was made
             self.delete(file)
         return file

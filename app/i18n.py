@@ -102,6 +102,7 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
     "stage_prompt": ("assemble prompt", "组装提示"),
     "stage_read": ("read prompt", "读取提示"),
     "stage_write": ("write", "书写"),
+    "stage_project": ("project signal tokens", "投影信号词元"),
     "encoders": ("encoders", "编码器"),
     "encoder": ("encoder", "编码器"),
     "decoder": ("decoder", "解码器"),
@@ -124,8 +125,20 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
         "This conversation has {limit} turns, the most there can be; start a new one.",
         "此对话已达 {limit} 轮上限,请新建对话。",
     ),
+    "too_many_versions": (
+        "This message has {limit} answers, the most there can be; edit it or send it anew.",
+        "此消息已有 {limit} 个回答,达到上限;请编辑或重新发送。",
+    ),
     "full": ("Too many people are waiting; try again in a minute.", "等待的人太多,请一分钟后再试。"),
+    "too_many_waiting": (
+        "{limit} of your answers are still to be made; wait for one of them, or stop it.",
+        "您还有 {limit} 个回答未完成,请等待其中一个完成或将其停止。",
+    ),
     "left_out": ("Not used: {problem}", "未使用:{problem}"),
+    "not_kept": (
+        "The files of this message could not be stored here; add them again, or try later.",
+        "此消息的文件无法保存,请重新添加或稍后再试。",
+    ),
     "imported": ("The conversation was imported.", "对话已导入。"),
     "nothing_to_export": ("There is nothing to export yet.", "还没有可导出的内容。"),
     "no_room": (

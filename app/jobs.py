@@ -55,7 +55,7 @@ class Desk:
         self._max_waiting = max_waiting
         self._queue: queue.Queue[Job] = queue.Queue()
         self._jobs: dict[str, Job] = {}  # by conversation, waiting or running, in order of arrival
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._worker: threading.Thread | None = None
 
     def submit(self, conversation: Conversation, settings: TurnSettings) -> Job | None:
@@ -82,13 +82,14 @@ class Desk:
 
     def stop(self, conversation_id: str) -> bool:
         """Stop a conversation's answer within one token or one step; what is there stays."""
-        job = self._jobs.get(conversation_id)
-        if job is None:
-            return False
-        job.cancel.set()
-        if job.answer.status == "waiting":
-            self._finish(job, "cancelled")
-        return True
+        with self._lock:
+            job = self._jobs.get(conversation_id)
+            if job is None:
+                return False
+            job.cancel.set()
+            if job.answer.status == "waiting":
+                self._finish(job, "cancelled")
+            return True
 
     def _work(self) -> None:
         while True:
@@ -110,9 +111,10 @@ class Desk:
     def _answer(self, job: Job) -> None:
         engine = self._engine()
         answer = job.answer
-        if answer.finished:  # stopped while the model was loading
-            return
-        answer.status = "running"
+        with self._lock:  # a stop comes before, and ends the answer at once, or after, and the engine ends it
+            if answer.finished:
+                return
+            answer.status = "running"
         job.changed()
         folder = self._store.folder(job.conversation.id)
         for event in engine.turn(job.conversation.messages(self._store), job.settings, cancel=job.cancel, out_dir=folder):

@@ -1,15 +1,25 @@
 // What Gradio has no hook for: a tab's own memory, buttons inside answers, names for screen readers, three keys. The rest is in Python.
 
 // What a tab keeps through a reload, the back button and a restart of the server: its unsent message and its conversation's name.
+// A browser may refuse, or have no room: then nothing is kept, and everything else works.
+const memory = {
+  set: (name, value) => { try { sessionStorage.setItem(name, value); } catch {} },
+  get: (name) => { try { return sessionStorage.getItem(name); } catch { return null; } },
+};
 const nextgpt = {
   opened: false,
-  keepDraft: (message) => sessionStorage.setItem("nextgpt-draft", JSON.stringify(message)),
+  keepDraft: (message) => memory.set("nextgpt-draft", JSON.stringify(message)),
   draft: () => {
     nextgpt.opened = true;
-    return JSON.parse(sessionStorage.getItem("nextgpt-draft")) ?? { text: "", files: [] };
+    return JSON.parse(memory.get("nextgpt-draft")) ?? { text: "", files: [] };
   },
-  keepPlace: (place) => sessionStorage.setItem("nextgpt-place", place ?? ""),
-  place: () => sessionStorage.getItem("nextgpt-place") ?? "",
+  keepPlace: (place) => memory.set("nextgpt-place", place ?? ""),
+  place: () => memory.get("nextgpt-place") ?? "",
+  // What the server is told of the message box while somebody writes: its files, and whether the content is the one it gave.
+  held: (message, touched) => {
+    nextgpt.keepDraft(message);
+    return JSON.stringify([touched, ...(message?.files ?? []).map((file) => file.path)]);
+  },
 };
 // Without a connection Gradio handles no events: what was written since then is taken along when it loads the page anew.
 addEventListener("pagehide", () => {
@@ -21,14 +31,21 @@ addEventListener("pagehide", () => {
   // A button in an answer carries data-nx="verb:where"; a hidden text box takes it to Python. The number makes each press a change.
   let presses = 0;
   document.addEventListener("click", (event) => {
-    const button = event.target.closest?.("[data-nx]");
+    const verb = event.target.closest?.("[data-nx]")?.dataset.nx ?? editOfFiles(event.target);
     const field = document.querySelector("#nx-action textarea, #nx-action input");
-    if (!button || !field) return;
+    if (!verb || !field) return;
     event.stopPropagation();
-    field.value = `${button.dataset.nx}#${++presses}`;
+    field.value = `${verb}#${++presses}`;
     field.dispatchEvent(new Event("input", { bubbles: true }));
     field.dispatchEvent(new KeyboardEvent("keypress", { key: "Enter", bubbles: true }));
   }, true);
+
+  // Gradio's own edit fails on a message that begins with a file: such a message goes back into the message box instead.
+  const editOfFiles = (target) => {
+    const row = target.closest?.("#nx-chat button:has(.feather-edit-2)")?.closest(".message-buttons")?.previousElementSibling;
+    if (!row?.matches(".user-row:has(.component-wrap)")) return null;
+    return `edit:${[...document.querySelectorAll("#nx-chat .user-row")].indexOf(row)}`;
+  };
 
   // A picture opens by its own fullscreen button, and closes where it is pressed again.
   document.addEventListener("click", (event) => {
@@ -96,7 +113,8 @@ addEventListener("pagehide", () => {
 
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest?.("input, textarea, [contenteditable]");
-    if (event.key === "Escape") document.querySelector("#nx-box .stop-button")?.click();
+    if (event.isComposing || event.keyCode === 229) return; // the key is for a word that is being put together, such as a Chinese one
+    if (event.key === "Escape" && !(typing && !typing.closest("#nx-box"))) document.querySelector("#nx-box .stop-button")?.click();
     else if (event.key === "/" && !typing) {
       event.preventDefault();
       document.querySelector("#nx-box textarea")?.focus();

@@ -128,8 +128,8 @@ def component(kind: str, value: Any, props: dict[str, Any]) -> Content:
 
 
 def address(path: Path) -> str:
-    """Where the page's server serves a file of the store."""
-    return f"/gradio_api/file={quote(str(path))}"
+    """Where the page's server serves a file of the store, seen from the page: a proxy may have put both below a path of its own."""
+    return f"gradio_api/file={quote(str(path))}"
 
 
 def text(value: str) -> Content:

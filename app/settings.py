@@ -15,6 +15,8 @@ MADE = {"picture": "image", "sound": "audio", "film": "video"}  # what a person 
 ANSWERS = ("auto", "text", *MADE)
 QUALITIES: dict[str, int | None] = {"fast": 8, "balanced": None, "fine": 40}  # denoising steps; None: the preset's own
 MAX_STEPS = 100
+MAX_GUIDANCE = 15
+MAX_SEED = 2**53 - 1  # the largest whole number that a browser keeps exactly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +27,10 @@ class Settings:
     max_files: int = 20  # files of one message
     max_text: int = 20_000  # characters of one message
     max_turns: int = 200  # of one conversation
+    max_versions: int = 20  # answers to one message, by retry
     max_conversations: int = 30  # of one person
     max_waiting: int = 20  # turns waiting for the model, over all persons
+    max_waiting_per_person: int = 3  # of those, over a person's conversations, with the one in the making
     turns_per_minute: int = 30  # of one person
     max_import_mb: int = 200  # a conversation file, unpacked
     max_store_gb: float = 20.0  # uploads and results of all persons; above it uploads and imports are refused
@@ -104,3 +108,17 @@ class Choices:
             seconds=self.seconds or None,
             frames=self.frames or None,
         )
+
+
+def recalled(provenance: Mapping[str, Any]) -> dict[str, int | float]:
+    """Seed, steps and guidance that a made file tells of, as the page's controls take them. A file can be forged: what is out of bounds
+    is left out, and without a seed there is nothing to recall."""
+    settings = provenance.get("settings")
+    told = {**(settings if isinstance(settings, dict) else {}), "seed": provenance.get("seed")}
+    bounds: dict[str, tuple[type, int]] = {"seed": (int, MAX_SEED), "steps": (int, MAX_STEPS), "guidance": (float, MAX_GUIDANCE)}
+    found: dict[str, int | float] = {}
+    for name, (kind, most) in bounds.items():
+        value: Any = told.get(name)
+        if type(value) in (int, kind) and 0 <= value <= most:  # type() keeps True out, the comparison NaN
+            found[name] = value
+    return found if "seed" in found else {}

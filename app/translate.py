@@ -63,6 +63,16 @@ CHINESE: tuple[tuple[str, str], ...] = (
     (r"The (picture|sound|film) could not be made \((?P<reason>.+)\)\.", "无法生成({reason})。"),
     (r"The (picture|sound|film) decoder expects a condition of .+", "解码器与输出投影不匹配,请检查预设。"),
     (r"A generation needs at least one step\.", "生成至少需要一步,请调高步数。"),
+    (r"There is not enough GPU memory to bring the language model back; .+", "显存不足,无法将语言模型移回;请关闭其他程序。"),
+    # loading
+    (
+        r"There was not enough memory to load (?P<preset>.+); close .+",
+        "内存不足,无法加载 {preset};请关闭其他程序,或选用更小的精度(--precision)。",
+    ),
+    (
+        r"(?P<preset>.+) on a CPU needs (?P<needed>[0-9.]+ GiB) of free memory .+, and (?P<free>[0-9.]+) are free; .+",
+        "{preset} 在 CPU 上需要 {needed} 可用内存,现有 {free} GiB;请关闭其他程序、减少解码器,或换用内存更大的机器或 GPU。",
+    ),
     # the page's own machinery
     (r"There was not enough memory for this answer; .+", "内存不足,无法回答;请减少文件或帧数后重试。"),
     (r"Something went wrong while answering; .+", "回答时出错,请重试;若再次发生,请查看日志。"),

@@ -112,15 +112,15 @@ class Engine:
                 context = self._context_for(prompt)
                 state = context.read(prompt, cancelled=cancelled)
 
-            # 4. Write: text and complete signal spans. A span's states become its decoder's condition.
-            conditions: list[Tensor] = []
+            # 4. Write: text and complete signal spans.
+            written_spans: list[Span] = []
             with clock("write"):
                 for written in self._write(context, state, settings, sampling, seed=seed, cancelled=cancelled):
                     if isinstance(written, Text):
                         answer.append(written.text)
                         yield TextDelta(written.text)
                     elif isinstance(written, Span):
-                        conditions.append(self.model.condition(written.modality, written.states[None], written.embeddings[None])[0])
+                        written_spans.append(written)
                         spans.append(SignalSpan(written.modality, written.start, len(written.states)))
                         places.append(len(answer))
                         answer.append(None)
@@ -128,8 +128,14 @@ class Engine:
                     else:
                         ended, generated_tokens = written.reason, written.tokens
 
-            # 5. Make the media, one after the other. A decoder that fails takes nothing else with it.
-            for index, (span, condition) in enumerate(zip(spans, conditions)):
+            # 5. Project: each span's states become its decoder's condition.
+            conditions: list[Tensor] = []
+            for span in written_spans:
+                with clock("project"):
+                    conditions.append(self.model.condition(span.modality, span.states[None], span.embeddings[None])[0])
+
+            # 6. Make the media, one after the other. A decoder that fails takes nothing else with it.
+            for index, (span, condition) in enumerate(zip(written_spans, conditions)):
                 with clock(span.modality):
                     for event in self._make(index, span.modality, condition, settings, seed=seed, cancelled=cancelled, out_dir=out_dir):
                         if isinstance(event, MediaReady):
@@ -149,7 +155,7 @@ class Engine:
                     ) from error
             raise
 
-        # 6. The answer, as the next turn will find it in the conversation.
+        # 7. The answer, as the next turn will find it in the conversation.
         yield TurnDone(
             message=Message("assistant", _joined(answer)),
             spans=tuple(spans),

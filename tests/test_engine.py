@@ -81,7 +81,7 @@ def test_a_turn_from_question_to_files(engine, script, photo, tmp_path):
     assert MODALITIES["image"].load(picture.path).shape == (16, 16, 3)
     assert done.message == Message("assistant", ("Here: ", picture, " and ", film))
     assert done.finish_reason == "stop" and done.seed == 5 and done.generated_tokens == 18
-    assert set(done.seconds) == {"perceive", "prompt", "read", "write", "image", "video"}
+    assert set(done.seconds) == {"perceive", "prompt", "read", "write", "project", "image", "video"}
     provenance = MODALITIES["image"].read_provenance(picture.path)
     assert provenance["ai_generated"] is True and provenance["seed"] == 5 and provenance["preset"] == "tiny"
 

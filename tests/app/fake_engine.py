@@ -81,12 +81,14 @@ class FakeEngine:
                 yield MediaFailed(index, modality, "this decoder is broken on purpose")
                 continue
             spec = MODALITIES[modality]
-            provenance = {"seed": seed, "steps": steps, "guidance": 5.0, "model": "fake", "modality": modality}
+            provenance = {"preset": "fake", "seed": seed, "settings": {"steps": steps, "guidance": 5.0}}  # the real engine's form
             media = spec.save(content(modality, seed), out_dir / f"{time.time_ns():x}-{index}{spec.save_suffix}", provenance=provenance)
             seconds[modality] = time.monotonic() - begun
             made.append(media)
             yield MediaReady(index, media)
         finish = "cancelled" if cancel.is_set() else "stop"
+        if spans:
+            seconds["project"] = 0.01
         seconds["write"] = time.monotonic() - started
         yield TurnDone(Message("assistant", (said, *made)), tuple(spans), seconds, seed, finish, 40, position)
 

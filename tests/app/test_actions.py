@@ -1,6 +1,7 @@
 """What a person does, without a browser: refusals are sentences, and an answer is followed to its end."""
 
 import asyncio
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -11,9 +12,9 @@ import gradio as gr
 import pytest
 from gradio.state_holder import SessionState
 
-from app.actions import Actions, Tab, Update
+from app.actions import Actions, Tab, Update, checked
 from app.chat import Page
-from app.files import FileStore
+from app.files import Checked, FileStore
 from app.jobs import Desk
 from app.library import Library
 from app.loading import Loader
@@ -98,6 +99,22 @@ def test_one_tab_follows_an_answer_once_and_two_tabs_both(tmp_path: Path) -> Non
     assert first > 1 and again == 0 and beside > 1
 
 
+def test_who_moves_on_in_mid_answer_is_shown_the_present_conversation_last(tmp_path: Path) -> None:
+    actions, tab = actions_of(tmp_path, FakeEngine(word_seconds=0.05)), Tab()
+    send(actions, tab)
+
+    async def moving_on() -> list[Update]:
+        shown = []
+        async for update in actions.follow(tab):
+            if not shown:
+                actions.new(tab)
+            shown.append(update)
+        return shown
+
+    shown = asyncio.run(moving_on())
+    assert len(shown[0]["chat"]) == 2 and shown[-1] == {"chat": []}
+
+
 @pytest.mark.parametrize(
     ("limits", "text", "files", "sentence"),
     [
@@ -128,6 +145,93 @@ def test_rate_and_length_are_limited(tmp_path: Path, said: list[str], limits: di
     followed(actions, tab)
     send(actions, tab)
     assert said == [sentence]
+
+
+def test_retry_edit_and_another_are_bounded_like_a_new_message(tmp_path: Path, said: list[str]) -> None:
+    actions, tab = actions_of(tmp_path, FakeEngine(word_seconds=0, step_seconds=0), turns_per_minute=2, max_turns=1, max_versions=2), Tab()
+    send(actions, tab, "a picture please")
+    followed(actions, tab)
+    assert actions.another(tab, "0:0", Choices()) == {}
+    actions.retry(tab, 0, Choices())
+    followed(actions, tab)
+    assert actions.retry(tab, 0, Choices()) == {}
+    actions.edit(tab, 0, "other words", Choices())
+    assert said == [
+        "This conversation has 1 turns, the most there can be; start a new one.",
+        "This message has 2 answers, the most there can be; edit it or send it anew.",
+        "That was more than 2 messages in a minute; wait a moment.",
+    ]
+
+
+def test_a_retry_that_is_refused_changes_nothing(tmp_path: Path, said: list[str]) -> None:
+    actions, tab = actions_of(tmp_path, FakeEngine(word_seconds=0)), Tab()
+    for _ in range(2):
+        send(actions, tab)
+        followed(actions, tab)
+    assert actions.retry(tab, 0, Choices(answer="film", forbid=("film",))) == {}
+    assert said == ["A film is both asked for and forbidden; change one of the two settings."]
+    assert tab.person and tab.conversation and len(tab.person.conversations) == 1
+    assert [len(turn.versions) for turn in tab.conversation.turns] == [1, 1] and not tab.conversation.busy
+
+
+@pytest.mark.parametrize("elsewhere", ["other", "same"])
+def test_a_message_survives_a_new_conversation_that_is_begun_while_its_file_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: str
+) -> None:
+    actions, tab = actions_of(tmp_path, FakeEngine(word_seconds=0)), Tab()
+    actions.open(tab, None, "", None)
+    other = Tab(person=tab.person) if elsewhere == "other" else tab
+    real = checked
+
+    def looked_at(path: Path) -> Checked:
+        actions.new(other)
+        return real(path)
+
+    monkeypatch.setattr("app.actions.checked", looked_at)
+    shown = send(actions, tab, "what is this?", (PICTURE,))
+    assert tab.person and [one.title for one in tab.person.listed()] == ["what is this?"]
+    assert len(shown["chat"]) == 2 and shown["place"] == tab.person.listed()[0].id
+    actions.new(other)
+    assert [one.title for one in tab.person.listed()] == ["what is this?"]
+
+
+def test_a_file_that_is_gone_or_cannot_be_stored_leaves_the_message_in_the_box(
+    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actions, tab, file = actions_of(tmp_path / "kept", FakeEngine(word_seconds=0)), Tab(), tmp_path / "picture.png"
+    file.write_bytes(PICTURE.read_bytes())
+    actions.chose(tab, {"files": [str(file)]}, "")  # it was seen before
+    file.unlink()
+    shown = send(actions, tab, "what is this?", (file, PICTURE))
+    assert set(shown) == {"chosen"} and said == ["Not used: picture.png is not there any more; please add it again."]
+
+    copied = shutil.copyfile
+
+    def full(source: Path, target: Path) -> None:
+        if said[1:] or any(tmp_path.rglob("*.png")):
+            raise OSError(28, "No space left on device", str(target))
+        copied(source, target)
+
+    monkeypatch.setattr("app.files.shutil.copyfile", full)
+    assert set(send(actions, tab, "what is this?", (PICTURE, PICTURE))) == {"chosen"}
+    assert said[1:] == ["The files of this message could not be stored here; add them again, or try later."]
+    assert tab.conversation is not None and tab.conversation.turns == [] and not any(tmp_path.rglob("*.png"))
+
+
+def test_one_person_cannot_fill_the_line(tmp_path: Path, said: list[str]) -> None:
+    actions = actions_of(tmp_path, Never(), max_waiting_per_person=2)
+    tabs = [Tab()]
+    for _ in range(2):
+        assert "chat" in send(actions, tabs[-1])
+        tabs.append(Tab(person=tabs[0].person))
+    assert "box" not in send(actions, tabs[-1])
+    assert said == ["2 of your answers are still to be made; wait for one of them, or stop it."]
+    other = Tab()
+    assert "box" in send(actions, other)
+    actions.stop(tabs[1])
+    assert "box" in send(actions, tabs[-1])
+    for tab in [*tabs, other]:
+        actions.stop(tab)
 
 
 def test_a_full_queue_is_said_in_the_answer(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from app.actions import chips, choices_from
 from app.archive import export_zip, import_zip
 from app.controls import controls
-from app.conversation import Conversation, Turn, to_json
+from app.conversation import Answer, Conversation, Turn, to_json
 from app.files import FileStore, check, nameless
 from app.i18n import TEXTS, say
 from app.jobs import Desk, Job
@@ -23,7 +23,7 @@ from app.library import Library
 from app.loading import Loader
 from app.render import Renderer, progress
 from app.routing_view import routing_panel
-from app.settings import Choices, Settings, read_settings
+from app.settings import Choices, Settings, read_settings, recalled
 from nextgpt_core.config import SamplingConfig, load_preset
 from nextgpt_core.errors import CheckpointError, ConfigError
 from nextgpt_core.messages import TurnSettings
@@ -94,6 +94,15 @@ def test_choices_become_the_cores_settings() -> None:
     assert choices_from({"answer": "text"}).turn_settings().answer_with == {"text"}
     with pytest.raises(ConfigError):
         Choices(answer="film", forbid=("film",)).turn_settings()
+
+
+def test_only_sensible_settings_are_recalled_from_a_file() -> None:
+    told = {"seed": 7, "settings": {"steps": 20, "guidance": 3.5, "seconds": 2.0}}
+    assert recalled(told) == {"seed": 7, "steps": 20, "guidance": 3.5}
+    for forged in ({"steps": 10**9, "guidance": float("nan")}, {"steps": True, "guidance": "5"}, {"steps": -1}, {"steps": 2.5}, "all"):
+        assert recalled({"seed": 7, "settings": forged}) == {"seed": 7}
+    for seed in (-1, 2**60, True, "7", None):
+        assert recalled({**told, "seed": seed}) == {}
 
 
 # files
@@ -239,6 +248,31 @@ def test_stop_acts_while_waiting_and_while_running(store: FileStore) -> None:
     assert not desk.stop(running.conversation.id)
 
 
+def test_a_stop_between_the_look_and_the_start_leaves_nothing_running(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(lambda: FakeEngine(word_seconds=0), store)
+    stopping: list[threading.Thread] = []
+    finished = Answer.finished.fget
+    assert finished is not None
+
+    def looked(answer: Answer) -> bool:
+        """The worker is held up right after it looked, while somebody else stops the turn."""
+        found = bool(finished(answer))
+        if threading.current_thread().name == "answers" and not stopping:
+            stopping.append(threading.Thread(target=desk.stop, args=(conversation.id,)))
+            stopping[0].start()
+            stopping[0].join(0.3)
+        return found
+
+    monkeypatch.setattr(Answer, "finished", property(looked))
+    conversation = Conversation(turns=[Turn("please crash")])
+    desk.submit(conversation, TurnSettings())
+    end = time.monotonic() + 5
+    while (desk.job(conversation.id) or not stopping) and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert not conversation.busy and conversation.turns[0].answer.status in ("cancelled", "failed")
+
+
 def test_a_stopped_job_does_not_touch_the_turn_that_follows_it(store: FileStore) -> None:
     hold, engine = threading.Event(), FakeEngine(word_seconds=0, step_seconds=0)
 
@@ -309,7 +343,7 @@ def test_two_messages_per_turn_with_media_by_path(renderer: Renderer, desk: Desk
     content = [part.model_dump() for part in messages[1].content]
     files = [part["value"] for part in content if part.get("component") in ("image", "audio", "video")]
     assert [file["mime_type"].split("/")[0] for file in files] == ["image", "audio", "video"]
-    assert all(file["url"].startswith("/gradio_api/file=/") for file in files)
+    assert all(file["url"].startswith("gradio_api/file=/") for file in files)
     assert all(Path(file["path"]).is_file() for file in files)
     assert renderer.render(job.conversation, "en")[1] is messages[1]
     for file in job.conversation.files():

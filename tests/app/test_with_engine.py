@@ -5,9 +5,10 @@ from pathlib import Path
 
 from app.conversation import Conversation, Turn
 from app.files import FileStore, check
+from app.i18n import TEXTS
 from app.jobs import Desk
 from app.render import Renderer
-from app.settings import Choices
+from app.settings import Choices, recalled
 from nextgpt_core.engine import Engine
 from nextgpt_core.modalities import MODALITIES
 from nextgpt_core.prompt import ChatML
@@ -35,8 +36,11 @@ def test_a_forced_picture_and_an_answer_in_words(tmp_path: Path) -> None:
     made = [piece.file for piece in turn.answer.pieces if piece.file]
     assert [file.modality for file in made] == ["image"] and store.has(made[0])
     assert MODALITIES["image"].read_provenance(store.path(made[0]))["seed"] == 4
-    assert {"perceive", "write", "image"} <= set(turn.answer.seconds) and turn.answer.spans[0]["modality"] == "image"
-    assert len(Renderer(store).render(conversation, "en")) == 2
+    assert {"perceive", "write", "project", "image"} <= set(turn.answer.seconds) and turn.answer.spans[0]["modality"] == "image"
+    assert all(f"stage_{name}" in TEXTS or name in MODALITIES for name in turn.answer.seconds), "a stage has no name on the page"
+    messages, guidance = Renderer(store).render(conversation, "en"), model.decoders["image"].defaults.guidance
+    assert len(messages) == 2 and f"Seed 4 · Steps 2 · Guidance {guidance:g}" in str(messages[1].content)
+    assert recalled(check(store.path(made[0])).provenance or {}) == {"seed": 4, "steps": 2, "guidance": guidance}
 
     words = answered("and now only words", Choices(answer="text", max_new_tokens=10), [])
     assert words.answer.status == "done" and not words.answer.spans

@@ -1,6 +1,7 @@
 """The real thing: the page with the bundled nano weights. A picture is answered in words; a picture, a sound and a film are made."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -61,4 +62,6 @@ def test_a_picture_is_answered_in_words_and_every_medium_is_made(open_page: Call
         print(f"{name}: first preview after {first:.0f} ms")
         assert first <= 2000 * PATIENCE
         page.wait_for_selector(MEDIA[name])
+        assert "project signal tokens" in page.locator(".nx-times").last.text_content()
+        assert re.search(r"AI-generated · Seed \d+ · Steps \d+ · Guidance [\d.]+", last_answer(page))
         assert page.locator(".nx-notice.problem").count() == 0

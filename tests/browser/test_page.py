@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.conftest import ready
-from tests.browser.person import BOX, EXAMPLES, MEDIA, answered, drop, emptied, last_answer, send
+from tests.browser.person import BOX, EXAMPLES, MEDIA, answered, choose, drop, emptied, last_answer, noted, send
 
 pytestmark = pytest.mark.browser
 
@@ -135,6 +135,24 @@ def test_edit_branches_retry_keeps_versions_undo_takes_back(open_page: Callable)
     assert page.locator("#nx-chat .user-row").count() == 0
 
 
+@pytest.mark.parametrize(("locale", "edit"), [("en-US", "Edit"), ("zh-CN", "编辑")])
+def test_a_message_with_a_file_is_edited_in_the_box_and_keeps_it(open_page: Callable, locale: str, edit: str) -> None:
+    page = open_page(locale=locale)
+    send(page, "what is this?", [EXAMPLES / "picture.png"])
+    answered(page)
+    send(page, "and now words")
+    answered(page, 2)
+    page.locator(f"#nx-chat [aria-label={edit}]").first.click()
+    page.wait_for_function("document.querySelector('#nx-box textarea').value == 'what is this?'")
+    page.wait_for_selector("#nx-box .thumbnail-item, #nx-box .thumbnail-image")
+    emptied(page)
+    send(page, "a sound of this, please")
+    answered(page)
+    assert "I see a picture." in last_answer(page)
+    assert page.locator("#nx-chat .user-row img").count() == 1 and page.locator(MEDIA["sound"]).count() == 1
+    assert page.locator("#nx-list label").count() == 2
+
+
 def test_history_survives_reloads_also_in_the_middle_of_an_answer(open_page: Callable, address: str) -> None:
     page = open_page()
     send(page, "a picture please")
@@ -221,3 +239,46 @@ def test_settings_reach_the_engine_and_a_locked_seed_repeats(open_page: Callable
     send(page, "a picture please")
     answered(page)
     assert "Seed 77 · Steps 8" in last_answer(page)
+
+
+# Writing
+
+
+def test_keys_stay_in_the_browser_and_escape_stops_only_where_it_means_that(open_page: Callable) -> None:
+    page = open_page()
+    send(page, "an endless story")
+    page.wait_for_selector("#nx-chat .bot-row:has-text('long long')")
+    posted: list[str] = []
+    page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
+    page.focus(BOX)
+    page.keyboard.type("not sent yet")
+    noted(page, "not sent yet")
+    assert posted == []
+    page.evaluate(
+        """(box) => document.querySelector(box).dispatchEvent(
+            new KeyboardEvent('keydown', { key: 'Escape', isComposing: true, bubbles: true }))""",
+        BOX,
+    )
+    page.click("#nx-right .toggle-button")
+    page.press("#nx-seed input", "Escape")
+    page.wait_for_timeout(300)
+    assert page.locator("#nx-box .stop-button").is_visible() and page.locator("text=Stopped.").count() == 0
+    page.press(BOX, "Escape")
+    page.wait_for_selector(".nx-notice:has-text('Stopped.')")
+    choose(page, EXAMPLES / "picture.png")
+    assert page.input_value(BOX) == "not sent yet" and posted
+
+
+def test_a_browser_that_keeps_nothing_works(open_page: Callable) -> None:
+    page = open_page()
+    page.evaluate(
+        """() => {
+            const set = Storage.prototype.setItem;
+            Storage.prototype.setItem = function (name, value) {
+                if (this === sessionStorage) throw new DOMException("full", "QuotaExceededError");
+                set.call(this, name, value);
+            };
+        }"""
+    )
+    send(page, "a picture please", [EXAMPLES / "picture.png"])
+    answered(page)
