@@ -224,7 +224,12 @@ _MAKING = ("wish", "implicit", "several", "send and wish")  # openings whose ans
 
 
 def _captions(source: MediaSource, count: int, seed: int) -> list[Dialogue]:
-    return mosit.build_questions(count, seed=11 + 100 * seed, source=source)
+    """Questions about what is sent, and wishes that come with it: from questions alone the projections learn to say "name me", whatever
+    the words beside them want."""
+    return [
+        *mosit.build_questions(count, seed=11 + 100 * seed, source=source),
+        *mosit.build_dialogues(count // 2, seed=12 + 100 * seed, source=source, only=("send and wish", "ask two"), longest=1),
+    ]
 
 
 def _making(count: int) -> list[Dialogue]:
