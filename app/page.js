@@ -28,6 +28,17 @@ addEventListener("pagehide", () => {
 });
 
 (() => {
+  // Gradio notices that the server was started anew only when the next event fails or goes to one that knows nothing of this tab.
+  let server = null;
+  const isSame = async () => {
+    if (document.hidden) return;
+    const answer = await fetch("gradio_api/app_id").then((found) => (found.ok ? found.text() : null), () => null);
+    server ??= answer;
+    if (answer !== null && answer !== server) location.reload();
+  };
+  isSame();
+  setInterval(isSame, 5000);
+
   // A button in an answer carries data-nx="verb:where"; a hidden text box takes it to Python. The number makes each press a change.
   let presses = 0;
   document.addEventListener("click", (event) => {
