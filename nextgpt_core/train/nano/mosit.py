@@ -60,11 +60,11 @@ def build_dialogues(
 
 
 def build_questions(count: int, *, seed: int, source: MediaSource) -> list[Dialogue]:
-    """Only "what is it?" and its name, half of the time of a picture."""
+    """Only "what is it?" and its name: of a picture half of the time, of a film (motion and all) a third, else of a sound."""
     built = []
     for i in range(count):
         talk = Talk(np.random.default_rng([seed, i]), source, held_out=False)
-        modality = ("image", "audio", "image", "audio", "image", "video")[i % 6]
+        modality = ("image", "audio", "image", "video", "image", "video")[i % 6]
         media = talk.send(modality)
         talk.user(talk.frame("question", modality), media, chatty=False)
         assert talk.scene is not None
