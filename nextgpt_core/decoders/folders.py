@@ -11,7 +11,6 @@
 
 import json
 import logging
-import math
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -71,12 +70,11 @@ class DecoderFolder:
         tensors = read_tensors(self.path / "mean.safetensors")
         width, condition = tensors["inner.weight"].shape if "inner.weight" in tensors else (1, 1)
         depth = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
-        arranger, still = None, False
+        arranger = None
         if "arranger.places" in tensors:
             blocks = {name.split(".")[2] for name in tensors if name.startswith("arranger.blocks.")}
             arranger = (tensors["arranger.places"].shape[-1], len(blocks))
-            still = len(shape) == 4 and len(tensors["outer.bias"]) == math.prod(shape) // shape[1]
-        make = partial(ConditionalMean, condition=condition, shape=tuple(shape), width=width, depth=depth, arranger=arranger, still=still)
+        make = partial(ConditionalMean, condition=condition, shape=tuple(shape), width=width, depth=depth, arranger=arranger)
         return assemble(make, tensors, name=str(self.path / "mean.safetensors"), dtype=self.dtype)
 
     def sides(self) -> tuple[int, int]:

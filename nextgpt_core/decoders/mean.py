@@ -13,30 +13,21 @@ class ConditionalMean(nn.Module):
     """Conditions [B, L, D] -> mean latents [B, *shape], by a residual MLP of `width` with `depth` gated blocks.
 
     With an arranger the MLP gives only the plain thing, and the arranger makes of it what the condition says of its number, place, size,
-    colour, ground and motion. Of a film, the plain thing stands still: the MLP gives one frame for all.
+    colour and ground.
     """
 
     scale: Tensor
 
     def __init__(
-        self,
-        *,
-        condition: int,
-        shape: tuple[int, ...],
-        width: int = 1024,
-        depth: int = 2,
-        arranger: tuple[int, int] | None = None,
-        still: bool = False,
+        self, *, condition: int, shape: tuple[int, ...], width: int = 1024, depth: int = 2, arranger: tuple[int, int] | None = None
     ) -> None:
-        """`condition` is L * D; `shape` is that of one medium's latents, batch left out; `arranger` is its width and depth; `still` says
-        that the MLP gives one frame [C, 1, h, w] for all of a film's."""
+        """`condition` is L * D; `shape` is that of one medium's latents, batch left out; `arranger` is its width and depth."""
         super().__init__()
         self.shape = tuple(shape)
-        self.plain_shape = (self.shape[0], 1, *self.shape[2:]) if still else self.shape
         self.inner = nn.Linear(condition, width)
         self.blocks = nn.ModuleList(_Gated(width) for _ in range(depth))
         self.outer_norm = nn.LayerNorm(width)
-        self.outer = nn.Linear(width, int(torch.Size(self.plain_shape).numel()))
+        self.outer = nn.Linear(width, int(torch.Size(shape).numel()))
         self.arranger = None if arranger is None else Arranger(condition, self.shape, width=arranger[0], depth=arranger[1])
         self.register_buffer("scale", torch.ones(()))  # deviation of the residual, so that the U-Net sees unit variance
 
@@ -49,7 +40,7 @@ class ConditionalMean(nn.Module):
         hidden = self.inner(conditions.flatten(1))
         for block in self.blocks:
             hidden = hidden + block(hidden)
-        return self.outer(F.silu(self.outer_norm(hidden))).unflatten(1, self.plain_shape).expand(-1, *self.shape)
+        return self.outer(F.silu(self.outer_norm(hidden))).unflatten(1, self.shape)
 
     def complete(self, residual: Tensor, conditions: Tensor) -> Tensor:
         """Denoised residual [B, …] -> latents of the same shape; a longer sound or film repeats the mean, a shorter one cuts it."""
@@ -61,9 +52,9 @@ class ConditionalMean(nn.Module):
 
 
 class Arranger(nn.Module):
-    """Latents of a plain thing [B, C, (f,) h, w] and conditions [B, L, D] -> those of the scene, by a small transformer over all cells.
+    """Latents of a plain thing [B, C, h, w] and conditions [B, L, D] -> latents of the scene, by a small transformer over the cells.
 
-    What "two", "on the left" or "spinning" do to a thing is the same for all, so a network that is given the thing learns it from a
+    What "two", "on the left" or "blue" do to a picture is the same for all things, so a network that is given the thing learns it from a
     few of them, where an MLP has to learn every thing in every place. The condition scales and shifts each block (Peebles and Xie 2023).
     """
 

@@ -16,17 +16,10 @@ from torch import Tensor, nn
 
 from nextgpt_core.decoders.zeroscope import ZeroscopeDecoder
 from nextgpt_core.train.nano import autoencoder as codec
-from nextgpt_core.train.nano.denoiser import (
-    LatentSet,
-    export_decoder,
-    read_captions,
-    read_latents,
-    train_denoiser,
-    write_latents,
-)
+from nextgpt_core.train.nano.denoiser import LatentSet, export_decoder, read_latents, train_denoiser, write_latents
 from nextgpt_core.train.nano.films import FRAMES, MOTIONS, FilmScene, caption, is_held_out, render
-from nextgpt_core.train.nano.mean import plain_rows, residual, train_mean
-from nextgpt_core.train.nano.pictures import BACKGROUNDS, COLOURS, PictureScene
+from nextgpt_core.train.nano.mean import residual, train_mean
+from nextgpt_core.train.nano.pictures import BACKGROUNDS, PictureScene
 from nextgpt_core.train.nano.sources import CACHE
 from nextgpt_core.train.nano.text_space import CONDITION_SCALE, encode_texts
 from nextgpt_core.train.nano.world import Thing, things
@@ -58,13 +51,12 @@ def make_unet() -> Any:
 
 
 def train_film_unet(
-    *, cpu_minutes: float = 45, mean_minutes: float = 25, batch: int = 6, peak: float = 1e-3, every: int = 150, run: Path = RUN
+    *, cpu_minutes: float = 45, mean_minutes: float = 7, batch: int = 6, peak: float = 1e-3, every: int = 150, run: Path = RUN
 ) -> None:
     """Train (resumes), with a sheet of film strips and an exported decoder folder every `every` steps."""
     torch.manual_seed(0)
     data, vae = load_latents()
-    how: dict[str, Any] = {"plain": plain_rows(read_captions(LATENTS)), "still": True, "batch": 64}
-    mean = train_mean(data, run=run.with_name("film_mean"), cpu_minutes=mean_minutes, **how)
+    mean = train_mean(data, run=run.with_name("film_mean"), cpu_minutes=mean_minutes)
     data = residual(mean, data)
     unet = make_unet()
     nn.init.zeros_(unet.conv_out.weight)  # the first residual is none
@@ -79,7 +71,7 @@ def train_film_unet(
         export_decoder(EXPORT, settings=SETTINGS, prediction=PREDICTION, **parts)
         film_sheet(SHEET_CAPTIONS, run / "samples.png")
 
-    how = {"batch": batch, "peak": peak, "optimizer": optimizer, "prediction": PREDICTION}
+    how: dict[str, Any] = {"batch": batch, "peak": peak, "optimizer": optimizer, "prediction": PREDICTION}
     train_denoiser(unet, data, predict=predict, run=run, cpu_minutes=cpu_minutes, every=every, on_snapshot=snapshot, **how)
 
 
@@ -97,37 +89,26 @@ def load_latents(path: Path = LATENTS) -> tuple[LatentSet, AutoencoderTiny]:
 
 
 def build_latents(path: Path = LATENTS, *, seed: int = 5) -> None:
-    """Each thing in each motion but its held-out one, on white, and some of them on other backgrounds and in colours.
-
-    A thing's first row shows it by itself, as a still for the regression's first half (mean.py); it is never drawn as a film, so what is
-    held out stays so.
-    """
+    """Each thing in each motion but its held-out one, on white, and once on another background."""
     rng = np.random.default_rng(seed)
     vae = codec.fit_autoencoder(
         _frames([scene for row in rng.choice(len(things()), 40) for scene in _scenes(things()[row], 0)]), latents=CHANNELS
     )
-    latents, captions, weights = [], [], []
+    latents, scenes = [], []
     for row, thing in enumerate(things()):
-        chosen = [FilmScene(PictureScene(thing), "standing still"), *_scenes(thing, row)]
+        chosen = _scenes(thing, row)
         shape = (len(chosen), FRAMES, CHANNELS, codec.GRID, codec.GRID)
         latents.append(codec.encode_frames(vae, _frames(chosen)).view(shape).transpose(1, 2).half())
-        captions += [thing.singular, *(caption(scene) for scene in chosen[1:])]
-        weights += [0.0, *[1.0] * (len(chosen) - 1)]
+        scenes += chosen
     vae.save_pretrained(path.parent / "film_vae")
-    write_latents(path, torch.cat(latents), captions, torch.tensor(weights))
+    write_latents(path, torch.cat(latents), [caption(scene) for scene in scenes], torch.ones(len(scenes)))
 
 
 def _scenes(thing: Thing, row: int) -> list[FilmScene]:
-    """Every motion on white, and as many films of the thing on a ground, in a colour and both as chance (the `row`) has it."""
-    rng = np.random.default_rng([7, row])
-    grounds, colours = [name for name in BACKGROUNDS if name != "white"], list(COLOURS)
+    grounds = [name for name in BACKGROUNDS if name != "white"]
     motions = [motion for motion in MOTIONS if not is_held_out(thing, motion)]
-    scenes = [FilmScene(PictureScene(thing), motion) for motion in motions]
-    for coloured, grounded in ((False, True), (False, True), (True, False), (True, True)):
-        colour = str(rng.choice(colours)) if coloured else ""
-        ground = str(rng.choice([name for name in grounds if name != colour])) if grounded else "white"
-        scenes.append(FilmScene(PictureScene(thing, colour=colour, background=ground), str(rng.choice(motions))))
-    return scenes
+    coloured = PictureScene(thing, background=grounds[row % len(grounds)])
+    return [FilmScene(PictureScene(thing), motion) for motion in motions] + [FilmScene(coloured, motions[row % len(motions)])]
 
 
 def _frames(scenes: Sequence[FilmScene]) -> Tensor:

@@ -1,7 +1,6 @@
 """Trains the regression half of a decoder (decoders/mean.py) and gives the residual that is left for its U-Net to learn."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from nextgpt_core.decoders.mean import ConditionalMean
 from nextgpt_core.train.half import half_context
 from nextgpt_core.train.nano.denoiser import LatentSet, whitening
 from nextgpt_core.train.nano.session import Session, learning_rate
-from nextgpt_core.train.nano.world import things
 
 log = logging.getLogger(__name__)
 
+_BATCH = 256
 _CONDITION_NOISE = 0.3  # on elements of unit variance
 
 
@@ -30,18 +29,16 @@ def train_mean(
     seed: int = 0,
     plain: Tensor | None = None,
     arranger: tuple[int, int] = (256, 4),
-    still: bool = False,
-    batch: int = 256,
 ) -> ConditionalMean:
     """Least squares from conditions, as the output projection gives them, to latents; resumes from `run`.
 
-    `plain` [n] gives for every row the row of the same thing by itself: then the MLP learns only those, and an arranger the rest. Films
-    by themselves are `still`.
+    `plain` [n] gives for every row the row of the same thing by itself: then the MLP learns only those, and an arranger the rest.
     """
     torch.manual_seed(seed)
     shape = tuple(data.latents.shape[1:])
-    parts = arranger if plain is not None else None
-    mean = ConditionalMean(condition=data.conditions.shape[1], shape=shape, width=width, depth=depth, arranger=parts, still=still)
+    mean = ConditionalMean(
+        condition=data.conditions.shape[1], shape=shape, width=width, depth=depth, arranger=None if plain is None else arranger
+    )
     torch.nn.init.zeros_(mean.outer.weight)
     with torch.no_grad():  # begins with decorrelated conditions
         matrix, centre = whitening(data.conditions.float())
@@ -55,7 +52,7 @@ def train_mean(
     for step in session.steps():
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(session.progress, peak=peak, cooldown=0.9)
-        rows = torch.multinomial(data.weights, batch, replacement=True, generator=generator)
+        rows = torch.multinomial(data.weights, _BATCH, replacement=True, generator=generator)
         conditions = data.seen(rows, generator, noise=_CONDITION_NOISE)
         with half_context():
             made = mean(conditions) if plain is None else mean.plain(conditions)
@@ -64,7 +61,7 @@ def train_mean(
         if plain is not None and mean.arranger is not None:
             alone = data.latents[plain[rows]].float()
             known = torch.rand(len(rows), generator=generator) < 0.5  # else as the MLP has it so far
-            given = torch.where(known.view(-1, *[1] * len(shape)), alone, made.detach().float())
+            given = torch.where(known[:, None, None, None], alone, made.detach().float())
             loss = (mean.arranger(given, conditions) - wanted).square().mean() + (made.float() - alone).square().mean()
         optimizer.zero_grad()
         loss.backward()
@@ -74,15 +71,6 @@ def train_mean(
             session.log(loss=sum(losses) / len(losses))
             losses.clear()
     return mean.eval().requires_grad_(False)
-
-
-def plain_rows(captions: Sequence[str]) -> Tensor:
-    """For every row [n] the one that shows its thing by itself: the first of the thing's rows, which come in the world's order."""
-    starts, begin = [], 0
-    for thing in things():
-        begin = captions.index(thing.singular, begin)
-        starts.append(begin)
-    return torch.tensor(starts).repeat_interleave(torch.tensor([*starts[1:], len(captions)]) - torch.tensor(starts))
 
 
 @torch.inference_mode()

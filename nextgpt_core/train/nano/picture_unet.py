@@ -23,7 +23,7 @@ from nextgpt_core.train.nano.denoiser import (
     whitening,
     write_latents,
 )
-from nextgpt_core.train.nano.mean import plain_rows, residual, train_mean
+from nextgpt_core.train.nano.mean import residual, train_mean
 from nextgpt_core.train.nano.pictures import BACKGROUNDS, COLOURS, POSITIONS, SIZES, PictureScene, caption, render, sample_picture
 from nextgpt_core.train.nano.sources import CACHE
 from nextgpt_core.train.nano.text_space import CONDITION_SCALE, encode_texts
@@ -132,6 +132,15 @@ def build_latents(path: Path = LATENTS, *, seed: int = 3) -> None:
         weights += [(1 - _PLAIN_SHARE) / len(scenes)] * len(scenes)
         latents.append(autoencoder.encode_frames(vae, torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)).half())
     write_latents(path, torch.cat(latents), captions, torch.tensor(weights))
+
+
+def plain_rows(captions: Sequence[str]) -> Tensor:
+    """For every row [n] the one that shows its thing by itself: the first of the thing's rows, which come in the world's order."""
+    starts, begin = [], 0
+    for thing in things():
+        begin = captions.index(thing.singular, begin)
+        starts.append(begin)
+    return torch.tensor(starts).repeat_interleave(torch.tensor([*starts[1:], len(captions)]) - torch.tensor(starts))
 
 
 def load_latents(path: Path = LATENTS) -> tuple[LatentSet, AutoencoderTiny]:
