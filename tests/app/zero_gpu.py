@@ -47,6 +47,7 @@ def main(out: Path, *messages: str) -> None:
     """Launch a page as app_space does, with the tests' engine; one turn per message. Prints what came of each as JSON."""
     import torch
 
+    sys.modules["bitsandbytes"] = None  # type: ignore[assignment]  # where it is installed, it would look for that CUDA's libraries
     torch.version.cuda, torch._C._cuda_init, torch.cuda._is_in_bad_fork = "12.8", None, bool  # as in a build with CUDA
     import gradio as gr
     import spaces.zero
