@@ -165,6 +165,7 @@ def assemble_around(preset: Preset, llm: LanguageModel) -> NextGPT:
         input_projection=input_projection.to(llm.device),
         output_projections={modality: projection.to(llm.device) for modality, projection in output_projections.items()},
         boundary_tokens=preset.boundary_tokens,
+        boundary_as_text=preset.boundary_as_text,
         signal_tokens={modality: preset.signal_tokens(modality) for modality in preset.outputs},
     )
 

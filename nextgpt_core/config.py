@@ -98,6 +98,7 @@ class Preset:
     lora: LoraConfig
     boundary_tokens: tuple[str, str]  # before and after a medium's vectors
     outputs: Mapping[str, OutputConfig]  # in the order in which their tokens were added
+    boundary_as_text: bool = False  # the boundaries were written as words in training: their own tokens have rows, and are not used
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:

@@ -124,9 +124,19 @@ def _token_order(path: Path, preset: Preset) -> str:
         return UNKNOWN
     try:
         ids = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(ids, dict):
+            raise ValueError("it is no table of tokens")
     except ValueError as error:
         raise CheckpointMismatch(f"{path} cannot be read ({error}); fetch it again, or remove it.") from error
-    wanted = {token: preset.llm.vocabulary + index for index, token in enumerate(preset.added_tokens)}
+    # Upstream first added the boundaries as sets, {"<Img>"}: its tokenizer calls them by how Python writes those, and no text ever does.
+    names = {token: (token, str({token})) for token in preset.boundary_tokens}
+    if any(pair[not preset.boundary_as_text] in ids for pair in names.values()):
+        raise CheckpointMismatch(
+            f"{path.name}: this model read {' and '.join(names)} as {'tokens' if preset.boundary_as_text else 'words'}; "
+            f'set "boundary_as_text" to {json.dumps(not preset.boundary_as_text)} in the preset.'
+        )
+    order = [names[token][preset.boundary_as_text] if token in names else token for token in preset.added_tokens]
+    wanted = {token: preset.llm.vocabulary + index for index, token in enumerate(order)}
     wrong = [f"{token} is {ids.get(token, 'missing')}, expected {index}" for token, index in wanted.items() if ids.get(token) != index]
     if wrong:
         raise CheckpointMismatch(f"{path.name}: {'; '.join(wrong[:4])}; the tokens were added in another order than the preset names them.")

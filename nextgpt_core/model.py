@@ -38,9 +38,11 @@ class NextGPT(nn.Module):
         output_projections: Mapping[str, OutputProjection],
         boundary_tokens: tuple[str, str],
         signal_tokens: Mapping[str, tuple[str, ...]],
+        boundary_as_text: bool = False,
         encoder: Encoder | None = None,
         decoders: Mapping[str, Decoder] | None = None,
     ) -> None:
+        """`boundary_as_text`: the boundaries are read as words, although they have tokens (Preset.boundary_as_text)."""
         super().__init__()
         self.name = name
         self.llm = llm
@@ -49,7 +51,8 @@ class NextGPT(nn.Module):
         self.encoder = encoder
         self.decoders: dict[str, Decoder] = dict(decoders or {})
         self.before_reading: Callable[[], None] = lambda: None  # for `place`: makes sure that the language model is where it works
-        self.boundary: tuple[int, int] = (llm.added[boundary_tokens[0]], llm.added[boundary_tokens[1]])
+        before, after = (tuple(llm.tokenizer.encode(one)) if boundary_as_text else (llm.added[one],) for one in boundary_tokens)
+        self.boundary: tuple[tuple[int, ...], tuple[int, ...]] = (before, after)
         self.signals = {modality: tuple(llm.added[token] for token in tokens) for modality, tokens in signal_tokens.items()}
 
     @property

@@ -28,6 +28,7 @@ class Words:
 
 Piece = Words | Media
 Signals = Mapping[str, tuple[int, ...]]  # modality -> the ids of its span
+Boundary = tuple[tuple[int, ...], tuple[int, ...]]  # the ids before and after a medium's vectors
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Template(Protocol):
 class ChatML:
     """<|im_start|>role, content, <|im_end|>: SmolLM2's own form. Messages may hold text and media in any order."""
 
-    def __init__(self, tokenizer: Tokenizer, *, boundary: tuple[int, int], signals: Signals, system: str = "") -> None:
+    def __init__(self, tokenizer: Tokenizer, *, boundary: Boundary, signals: Signals, system: str = "") -> None:
         self._encode = tokenizer.encode
         self._start, self._end = tokenizer.control("<|im_start|>"), tokenizer.control("<|im_end|>")
         self._boundary, self._signals, self._system = boundary, signals, system
@@ -74,7 +75,7 @@ class ChatML:
                 elif assistant:
                     pieces.append(Words(self._signals.get(part.modality, ()), answer=True))
                 else:
-                    pieces += [Words((self._boundary[0],)), part, Words((self._boundary[1],))]
+                    pieces += [Words(self._boundary[0]), part, Words(self._boundary[1])]
             pieces += [Words((self._end,), answer=assistant), Words(tuple(self._encode("\n")))]
         if open_answer:
             pieces.append(self._opening("assistant"))
@@ -92,7 +93,7 @@ class VicunaV0:
     and drops adjacent media of different kinds), and ` <` or `> ` in a message stay text.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, boundary: tuple[int, int], signals: Signals, system: str = "") -> None:
+    def __init__(self, tokenizer: Tokenizer, *, boundary: Boundary, signals: Signals, system: str = "") -> None:
         self._encode = tokenizer.encode
         self._beginning = tokenizer.control("<s>")
         self._boundary, self._signals, self._system = boundary, signals, system
@@ -110,7 +111,7 @@ class VicunaV0:
                 continue
             run.append("### Human:" if i == 0 else "\n### Human:")
             for medium in message.media:
-                pieces += [*self._segment(run), Words((self._boundary[0],)), medium, Words((self._boundary[1],))]
+                pieces += [*self._segment(run), Words(self._boundary[0]), medium, Words(self._boundary[1])]
                 run = []
             # Upstream's page put two spaces after the tags of the newest message, and cut one off again with the tag.
             spaced = not message.media or i == len(messages) - 1

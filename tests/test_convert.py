@@ -63,6 +63,12 @@ def published(preset: Preset, *, spelling: str = ".default.", dtype: torch.dtype
     return tensors
 
 
+def published_ids(preset: Preset, *, as_text: bool = True) -> dict[str, int]:
+    """added_tokens.json as it lies beside the published file (or as upstream's later code would write it)."""
+    names = [str({token}) if as_text and token in preset.boundary_tokens else token for token in preset.added_tokens]
+    return {name: preset.llm.vocabulary + index for index, name in enumerate(names)}
+
+
 def write(path: Path, tensors: dict[str, torch.Tensor]) -> Path:
     torch.save(tensors, path)
     return path
@@ -141,21 +147,41 @@ def test_wrong_rows_are_refused(tmp_path, preset):
 
 
 def test_swapped_token_order_is_refused(tmp_path, preset):
-    ids = {token: preset.llm.vocabulary + index for index, token in enumerate(preset.added_tokens)}
+    ids = published_ids(preset)
     ids["[IMG0]"], ids["[VID0]"] = ids["[VID0]"], ids["[IMG0]"]
     (tmp_path / "added_tokens.json").write_text(json.dumps(ids))
     refused(preset, write(tmp_path / "a.pt", published(preset)), r"\[IMG0\] is 266, expected 262")
-    (tmp_path / "added_tokens.json").write_text("{")
-    refused(preset, tmp_path / "a.pt", r"added_tokens\.json cannot be read")
+    del ids["[IMG0]"]
+    (tmp_path / "added_tokens.json").write_text(json.dumps(ids))
+    refused(preset, tmp_path / "a.pt", r"\[IMG0\] is missing, expected 262")
+    for damaged in ("{", "[]"):
+        (tmp_path / "added_tokens.json").write_text(damaged)
+        refused(preset, tmp_path / "a.pt", r"added_tokens\.json cannot be read")
 
 
 def test_how_the_token_order_is_known_is_written_down(tmp_path, preset, caplog):
     file = write(tmp_path / "a.pt", published(preset))
     assert read_manifest(convert(file, preset).parent)["token_order"] == "unknown"
     assert "the model itself will be asked" in caplog.text
-    ids = {token: preset.llm.vocabulary + index for index, token in enumerate(preset.added_tokens)}
-    (tmp_path / "added_tokens.json").write_text(json.dumps(ids))
+    (tmp_path / "added_tokens.json").write_text(json.dumps(published_ids(preset)))
     assert read_manifest(convert(file, preset).parent)["token_order"] == "added_tokens.json"
+
+
+def test_the_published_list_of_tokens_is_the_one_expected():
+    """Of 746 bytes, as the hub says, with the boundaries called by how Python writes a set: they were words when the model was trained."""
+    ids = published_ids(load_preset("7b"))
+    assert ids["{'<Img>'}"] == 32000 and ids["{'</Img>'}"] == 32001 and ids["[AUD7]"] == 32037
+    assert len(json.dumps(ids, indent=2, sort_keys=True, ensure_ascii=False) + "\n") == 746
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_model_that_read_its_boundaries_otherwise_is_refused(tmp_path, preset, as_text):
+    (tmp_path / "added_tokens.json").write_text(json.dumps(published_ids(preset, as_text=not as_text)))
+    preset = dataclasses.replace(preset, boundary_as_text=as_text)
+    correct = "false" if as_text else "true"
+    refused(preset, write(tmp_path / "a.pt", published(preset)), f'<Img> and </Img> as .*set "boundary_as_text" to {correct}')
+    (tmp_path / "added_tokens.json").write_text(json.dumps(published_ids(preset, as_text=as_text)))
+    convert(tmp_path / "a.pt", preset)
 
 
 def test_two_spellings_at_once_are_refused(tmp_path, preset):

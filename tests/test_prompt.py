@@ -4,8 +4,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nextgpt_core.config import load_preset
 from nextgpt_core.errors import MessageError
 from nextgpt_core.messages import Media, Message
+from nextgpt_core.model import NextGPT
 from nextgpt_core.prompt import ChatML, VicunaV0, Words, embed_pieces, file_key, pieces_within
 from tests.golden_model import golden_model
 from tests.golden_rules import GOLDEN, golden_json
@@ -37,7 +39,7 @@ def vicuna(model):
 def chatml(system=""):
     llm = tiny_llm()
     signals = {"image": tuple(llm.added[f"[IMG{i}]"] for i in range(4)), "audio": tuple(llm.added[f"[AUD{i}]"] for i in range(2))}
-    return ChatML(ByteTokenizer(), boundary=(llm.added["<Media>"], llm.added["</Media>"]), signals=signals, system=system)
+    return ChatML(ByteTokenizer(), boundary=((llm.added["<Media>"],), (llm.added["</Media>"],)), signals=signals, system=system)
 
 
 @pytest.mark.parametrize("name", GOLDEN_MESSAGES)
@@ -55,6 +57,28 @@ def test_vicuna_prompts_equal_the_original(published, name):
     with torch.no_grad():
         prompt = embed_pieces(pieces, llm=published.llm, vectors=lambda media: tensors[f"encode.{media.modality}"])
     assert (prompt.embeddings - tensors[f"{name}.inputs_embeds"]).abs().max() < 1e-5
+
+
+def test_boundaries_that_were_words_in_training_are_read_as_words(published):
+    """The published tokenizer has no token that "<Img>" spells (added_tokens.json), so the model learnt the words around the vectors."""
+    preset, tokenizer = load_preset("7b"), published.llm.tokenizer
+    before, after = (tuple(tokenizer.encode(token)) for token in preset.boundary_tokens)
+    assert preset.boundary_as_text and len(before) > 1 and max(*before, *after) < tokenizer.size
+    words = NextGPT(
+        name="words",
+        llm=published.llm,
+        input_projection=published.input_projection,
+        output_projections={},
+        boundary_tokens=preset.boundary_tokens,
+        boundary_as_text=preset.boundary_as_text,
+        signal_tokens={},
+    )
+    for name, messages in GOLDEN_MESSAGES.items():
+        expected = []
+        for segment in golden_json("tiny_e2e.json")["prompts"][name]["segments"]:
+            expected += segment["token_ids_with_bos"] if segment["kind"] == "text" else [*before, None, *after]
+        pieces = VicunaV0(tokenizer, boundary=words.boundary, signals={})(messages)
+        assert [i for piece in pieces for i in (piece.ids if isinstance(piece, Words) else [None])] == expected
 
 
 def test_vicuna_answers_lose_the_spaces_beside_signals(published):

@@ -100,6 +100,13 @@ def test_convert_check_build_and_chat(converted, tmp_path, precision):
     assert all(made[name].read_bytes() == again[name].read_bytes() for name in made)
 
 
+def test_the_published_boundaries_reach_the_prompt_as_words(converted):
+    model = build(converted)
+    pieces = build_template(converted, model)([Message("user", (Media("image", GOLDEN / "media" / "gray_263x240.png"), "What is this?"))])
+    ids = [i for piece in pieces for i in getattr(piece, "ids", ())]
+    assert max(ids) < ROWS and tuple(ids[4:7]) == tuple(model.llm.tokenizer.encode("<Img>"))[:3]
+
+
 def test_placed_by_a_plan_for_the_free_memory(converted, tmp_path, monkeypatch):
     """The first core stands for a GPU: the same bytes come out, and decoders visit where memory is short."""
     needed = plan(converted, 24).peak

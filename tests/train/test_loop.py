@@ -68,8 +68,8 @@ def test_targets_are_what_the_assistant_writes(model: NextGPT):
     first = [*b"Yes. ", model.signals["image"][0], *b" And more.", end]  # the rest of a span follows by itself
     assert written.tolist() == [*first, *b"You're welcome!", end]
     assert made.ids[made.spans[0].position] == model.signals["image"][0]
-    assert made.ids[made.media[0].position - 1] == model.boundary[0]
-    assert made.ids[made.media[0].position + 2] == model.boundary[1]
+    assert made.ids[made.media[0].position - 1] == model.boundary[0][0]
+    assert made.ids[made.media[0].position + 2] == model.boundary[1][0]
 
 
 def test_media_stand_in_their_places(model: NextGPT):
