@@ -3,11 +3,13 @@
 import hashlib
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlparse
 
+from tests.server import Handler, Server
 
-class Hub:
+
+class Hub(Server):
     """`files[repo][path]` is served at one commit. `cut` ends a transfer after so many bytes, once; `stall` lets it wait there, once,
     until `stalled` is set."""
 
@@ -22,11 +24,8 @@ class Hub:
         self.gets: list[tuple[str, str | None]] = []  # (path, range)
         hub = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Asked(Handler):
             protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args) -> None:
-                pass
 
             def do_HEAD(self) -> None:
                 hub.answer(self, body=False)
@@ -34,13 +33,7 @@ class Hub:
             def do_GET(self) -> None:
                 hub.answer(self, body=True)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Asked)
 
     def answer(self, request: BaseHTTPRequestHandler, *, body: bool) -> None:
         path = urlparse(request.path).path

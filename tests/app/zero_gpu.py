@@ -4,13 +4,13 @@ CUDA in a slot is left out; that a slot is a forked process, and what crosses it
 import json
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlparse
 
+from tests.server import Handler, Server
 
-class Scheduler:
+
+class Scheduler(Server):
     """Grants every slot, or none where `quota` is spent. `calls` lists what it was asked for."""
 
     def __init__(self) -> None:
@@ -18,10 +18,7 @@ class Scheduler:
         self.quota = True
         scheduler = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *args: Any) -> None:
-                pass
-
+        class Asked(Handler):
             def do_POST(self) -> None:
                 url = urlparse(self.path)
                 scheduler.calls.append((url.path, parse_qs(url.query)))
@@ -34,13 +31,7 @@ class Scheduler:
                 self.end_headers()
                 self.wfile.write(body)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Asked)
 
 
 def main(out: Path, *messages: str) -> None:
