@@ -256,11 +256,12 @@ def language_model_part(preset: Preset, precision: str, *, plain: str | None = N
     linear = layers * int(width * width * (2 + 2 * grouped) + 3 * width * config["intermediate_size"])
     tables = (1 if config.get("tie_word_embeddings") else 2) * (config["vocab_size"] + len(preset.added_tokens)) * width
     norms = (2 * layers + 1) * width
-    adapter = 0
-    if precision in ("8bit", "4bit"):  # merged into the weights otherwise
-        adapter = layers * 2 * preset.lora.rank * width * len(preset.lora.targets)
     other = BYTES[plain or ("float32" if precision == "float32" else "float16")]
-    weights = linear * BYTES[precision] + (tables + norms + adapter) * other
+    adapter, adapter_bytes = 0, 0.0
+    if precision == "4bit" or (precision == "8bit" and plain is None):  # merged into the weights elsewhere
+        adapter = layers * 2 * preset.lora.rank * width * len(preset.lora.targets)
+        adapter_bytes = adapter * (BYTES["float32"] if precision == "8bit" else other)  # beside whole numbers, peft makes it in 32 bits
+    weights = linear * BYTES[precision] + (tables + norms) * other + adapter_bytes
     cache = preset.llm.context * layers * int(2 * width * grouped) * other
     states = preset.llm.context * width * _STATES * other
     return Part(

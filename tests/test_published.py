@@ -20,7 +20,7 @@ from nextgpt_core.encoders import imagebind
 from nextgpt_core.encoders.imagebind import ImageBind
 from nextgpt_core.engine import Engine
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, ConfigError, OutOfMemory
-from nextgpt_core.memory import CPU, cpu_bytes, plan
+from nextgpt_core.memory import CPU, cpu_bytes, language_model_part, plan
 from nextgpt_core.messages import Media, MediaFailed, MediaReady, Message, TurnDone, TurnSettings
 from nextgpt_core.model import TRAINED_FILES
 from nextgpt_core.records import write_record
@@ -98,6 +98,22 @@ def test_convert_check_build_and_chat(converted, tmp_path, precision):
     assert isinstance(events[-1], TurnDone) and len(events[-1].spans) == 3
     again = {e.media.modality: e.media.path for e in one_turn(converted, tmp_path / "again", precision) if isinstance(e, MediaReady)}
     assert all(made[name].read_bytes() == again[name].read_bytes() for name in made)
+
+
+@needs_bitsandbytes
+@pytest.mark.parametrize(
+    ("precision", "device"), [("float16", "cpu:0"), ("8bit", "cpu:0"), ("4bit", "cpu:0"), ("float32", "cpu"), ("8bit", "cpu")]
+)
+def test_the_language_model_takes_what_the_plan_says(converted, monkeypatch, precision, device):
+    """The first core stands for a GPU, where the few bits are those of bitsandbytes; what is one number per row is left out of the plan."""
+    monkeypatch.setattr("nextgpt_core.build.free_bytes", lambda device: 2**40)
+    monkeypatch.setattr("nextgpt_core.encoders.imagebind.ImageBind.half", lambda self: self)
+    llm = build(converted, device=device, precision=precision, decoders=()).llm
+    held = [*llm.parameters(), *(value for name, value in llm.named_buffers() if name.endswith("weight"))]
+    # A CPU keeps the scales in 16 bits from its first pass on, a GPU in 32.
+    blocks = sum(4 * value.quant_state.absmax.numel() for value in held if hasattr(value, "quant_state"))
+    said = language_model_part(converted, precision, plain="float32" if (precision, device) == ("8bit", "cpu") else None)
+    assert sum(value.nbytes for value in held) + blocks == said.weights
 
 
 def test_the_published_boundaries_reach_the_prompt_as_words(converted):
