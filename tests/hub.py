@@ -1,4 +1,4 @@
-"""A stand-in for the hub: the few answers of its protocol that fetching needs, on 127.0.0.1."""
+"""A stand-in for the hub: the few answers of its protocol that fetching needs, on 127.0.0.1. Like the real one it keeps files elsewhere."""
 
 import hashlib
 import json
@@ -48,8 +48,11 @@ class Hub(Server):
                     siblings.append({"rfilename": name, "size": len(content), "lfs": large})
                 return self._send(request, json.dumps({"id": repo, "sha": self.commit, "siblings": siblings}).encode(), {}, body)
             prefix = f"/{repo}/resolve/{self.commit}/"
-            if path.startswith(prefix) and path.removeprefix(prefix) in files:
-                return self._file(request, path.removeprefix(prefix), files[path.removeprefix(prefix)], body)
+            name = path.removeprefix("/store").removeprefix(prefix)
+            if path.startswith(prefix) and name in files:
+                return self._send(request, b"", {"Location": f"{self.url}/store{path}"}, body, status=302)
+            if path.startswith(f"/store{prefix}") and name in files:
+                return self._file(request, name, files[name], body)
         self._fail(request, "RepoNotFound")
 
     def _file(self, request: BaseHTTPRequestHandler, name: str, content: bytes, body: bool) -> None:
