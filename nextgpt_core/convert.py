@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 # How the published file calls the output projection of each modality.
 _OUTPUT_NAMES = {"image": "gen_text_hidden_fcs.0", "video": "gen_text_hidden_fcs_video.0", "audio": "gen_text_hidden_fcs_audio.0"}
 _LLAMA_LAYERS = {4096: 32, 5120: 40}  # width -> layers of 7B and 13B, where the language model itself is not there to be asked
+_NEW_ROWS = 0.02  # the standard deviation of rows that transformers adds to a Llama's tables
 _TABLES = {"embed_tokens.weight": "input", "lm_head.weight": "output"}
 
 
@@ -39,6 +40,8 @@ def convert(source: Path, preset: Preset, *, folder: Path | None = None) -> Path
     order = _token_order(source.parent / "added_tokens.json", preset)
     if broken := [key for key, value in found.items() if not torch.isfinite(value).all()]:
         raise CheckpointMismatch(f"{source.name}: {', '.join(broken[:4])} hold invalid numbers; fetch the file again.")
+    if preset.boundary_as_text:
+        _look_at_boundaries(found["embed_tokens.weight"], preset, name=source.name)
     parts = split(found, preset)
     _refuse_full_disk(folder, parts)
     facts = {
@@ -141,6 +144,21 @@ def _token_order(path: Path, preset: Preset) -> str:
     if wrong:
         raise CheckpointMismatch(f"{path.name}: {'; '.join(wrong[:4])}; the tokens were added in another order than the preset names them.")
     return TOLD
+
+
+def _look_at_boundaries(table: Tensor, preset: Preset, *, name: str) -> None:
+    """Rows that no text ever looked up still have the spread that Llama draws new ones with; learnt ones have moved far from it."""
+    first = preset.llm.vocabulary
+    spread = float(table[first : first + len(preset.boundary_tokens)].float().std())
+    if not 0.95 < spread / _NEW_ROWS < 1.05:
+        log.warning(
+            "%s: the rows of %s look as if they had been trained (spread %.3f, new rows have %.2f), and this preset reads these as words; "
+            'if answers about media are strange, set "boundary_as_text" to false in it',
+            name,
+            " and ".join(preset.boundary_tokens),
+            spread,
+            _NEW_ROWS,
+        )
 
 
 def _refuse_full_disk(folder: Path, parts: Mapping[str, Mapping[str, Tensor]]) -> None:

@@ -184,6 +184,22 @@ def test_a_model_that_read_its_boundaries_otherwise_is_refused(tmp_path, preset,
     convert(tmp_path / "a.pt", preset)
 
 
+def test_boundaries_that_look_trained_are_a_warning_where_they_are_read_as_words(tmp_path, preset, caplog):
+    tensors = published(preset, dtype=torch.float32)
+    table = tensors["llama_model.base_model.model.model.embed_tokens.weight"]
+    with torch.no_grad():
+        rows = table[preset.llm.vocabulary :][:2]
+        rows *= 0.02 / rows.std()  # as drawn, and never looked up
+    convert(write(tmp_path / "a.pt", tensors), preset)
+    assert "look as if they had been trained" not in caplog.text
+    with torch.no_grad():
+        rows += 0.01 * torch.randn(rows.shape, generator=torch.Generator().manual_seed(0))
+    convert(write(tmp_path / "a.pt", tensors), dataclasses.replace(preset, boundary_as_text=False))
+    assert "look as if they had been trained" not in caplog.text
+    convert(tmp_path / "a.pt", preset)
+    assert "rows of <Img> and </Img> look as if they had been trained (spread 0.02" in caplog.text
+
+
 def test_two_spellings_at_once_are_refused(tmp_path, preset):
     refused(preset, write(tmp_path / "a.pt", published(preset) | published(preset, spelling=".")), "twice")
 
