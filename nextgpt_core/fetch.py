@@ -170,7 +170,8 @@ def _get(folder: Path, order: Order, endpoint: str | None) -> None:
                 _transfer(path, file, order, endpoint)
         files[file.path] = {"bytes": file.size, "sha256": sha256(path)}
         _remember(folder, order, files)  # after every file: an interruption loses nothing
-    if not read_record(folder).get("complete"):
+    known = read_record(folder)
+    if not known.get("complete") or known.get("commit") != order.commit:  # the same files may be asked for at another commit
         _remember(folder, order, files, complete=True)
 
 

@@ -158,6 +158,16 @@ def test_a_pinned_revision_that_is_gone_is_named(hub, preset):
         fetch(preset, endpoint=hub.url)
 
 
+def test_the_same_files_at_another_commit_are_not_fetched_again(hub, preset, tmp_path):
+    """As when sources.json names a commit where it named a branch: what is there stays, and is known by that commit."""
+    fetch(preset, endpoint=hub.url)
+    gets, hub.commit = len(hub.gets), "e" * 40
+    pinned = with_sources(tmp_path, {"imagebind": a_source(revision=hub.commit)})
+    fetch(pinned, endpoint=hub.url)
+    assert len(hub.gets) == gets and json.loads((pinned.folder / "imagebind" / "fetched.json").read_text())["commit"] == hub.commit
+    fetch(pinned, endpoint="http://127.0.0.1:1")  # whole by its record, so the hub may be away
+
+
 def test_a_bar_shows_the_progress_of_each_file(hub, preset, monkeypatch, capfd):
     monkeypatch.setenv("TQDM_POSITION", "-1")  # as on a terminal
     fetch(preset, endpoint=hub.url)
