@@ -69,7 +69,7 @@ AUDIOLDM: dict[str, dict[str, Any]] = {
         "down_block_types": ["DownBlock2D"] + ["CrossAttnDownBlock2D"] * 3,
         "up_block_types": ["CrossAttnUpBlock2D"] * 3 + ["UpBlock2D"],
         "cross_attention_dim": [256, 512, 768, 1280],
-        "attention_head_dim": [8, 16, 24, 40],
+        "attention_head_dim": 8,
         "class_embed_type": "simple_projection",
         "projection_class_embeddings_input_dim": 512,
         "class_embeddings_concat": True,
