@@ -21,6 +21,7 @@ from nextgpt_core.decoders.hifigan import HifiGan
 from nextgpt_core.errors import ConfigError
 from nextgpt_core.llm import LanguageModel
 from nextgpt_core.memory import Sizes, parts_of
+from nextgpt_core.tokenizer import SentencePieceTokenizer
 from tests.decoders import tiny
 from tests.decoders.test_decoders import SETTINGS, seeded, write_folder
 from tests.golden_rules import GOLDEN
@@ -43,11 +44,11 @@ def preset_for(llama: dict[str, Any], **changes) -> Preset:
 
 @pytest.mark.parametrize(("llama", "layers"), [(VICUNA_7B_V15, 32), (VICUNA_13B, 40)])
 def test_another_language_model_in_full_size_without_contents(llama, layers):
-    preset = preset_for(llama)
+    preset, tokenizer = preset_for(llama), SentencePieceTokenizer(GOLDEN / "tiny_tokenizer.model")
     with torch.device("meta"):
         network = LlamaModel(LlamaConfig(**llama))
         head = torch.empty(llama["vocab_size"], llama["hidden_size"])
-        llm = LanguageModel(network, tokenizer=None, added_tokens=preset.added_tokens, output_table=head)  # type: ignore[arg-type]
+        llm = LanguageModel(network, tokenizer=tokenizer, added_tokens=preset.added_tokens, output_table=head)
         model = assemble_around(preset, llm)
     width = llama["hidden_size"]
     assert model.input_projection("image", torch.empty(1, 1, 1024, device="meta")).shape == (1, 1, width)
