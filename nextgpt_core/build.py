@@ -16,7 +16,7 @@ from nextgpt_core.encoders import ENCODERS
 from nextgpt_core.encoders.base import Encoder
 from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError, OutOfMemory, is_out_of_memory
 from nextgpt_core.llm import LanguageModel, load_language_model
-from nextgpt_core.memory import GIB, Plan, cpu_bytes, plan
+from nextgpt_core.memory import GIB, Plan, cpu_bytes, decoders_on_disk, plan
 from nextgpt_core.model import NextGPT
 from nextgpt_core.placement import free_bytes, place
 from nextgpt_core.projections import INPUT_KINDS, InputProjection, OutputProjection
@@ -43,7 +43,8 @@ def build(preset: Preset, *, device: str = "cpu", precision: str | None = None, 
     if device == "cpu":
         preset = on_cpu(preset, free=free, precision=precision, decoders=decoders)
     else:
-        where = placement_for(preset, free_bytes(device) / GIB, precision, ram=free / GIB)
+        here = [modality for modality in decoders_on_disk(preset) if decoders is None or modality in decoders]
+        where = placement_for(preset, free_bytes(device) / GIB, precision, ram=free / GIB, decoders=here)
         preset = with_precision(preset, where.precision)
     try:
         model = _load(preset, device, decoders)
@@ -118,9 +119,11 @@ def on_cpu(preset: Preset, *, free: float, precision: str | None = None, decoder
     )
 
 
-def placement_for(preset: Preset, vram_gb: float, precision: str | None = None, *, ram: float | None = None) -> Plan:
+def placement_for(
+    preset: Preset, vram_gb: float, precision: str | None = None, *, ram: float | None = None, decoders: Collection[str] | None = None
+) -> Plan:
     """The plan for `vram_gb` GiB of free GPU memory and `ram` GiB of free main memory. Raises OutOfMemory where nothing fits."""
-    found = plan(preset, vram_gb, precision, ram=ram)
+    found = plan(preset, vram_gb, precision, ram=ram, decoders=decoders)
     if found.refusal is not None:
         raise OutOfMemory(found.refusal)
     if precision is None and found.precision != preset.llm.precision:

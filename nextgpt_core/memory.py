@@ -139,22 +139,29 @@ class Plan:
 
 
 def plan(
-    preset: str | Preset, vram_gb: float, precision: str | None = None, *, sizes: Sizes | None = None, ram: float | None = None
+    preset: str | Preset,
+    vram_gb: float,
+    precision: str | None = None,
+    *,
+    sizes: Sizes | None = None,
+    ram: float | None = None,
+    decoders: Collection[str] | None = None,
 ) -> Plan:
     """Place a preset's parts in `vram_gb` GiB of GPU memory, keeping as many resident as possible.
 
     `precision` is the language model's; None: the preset's own, or the widest smaller one that leaves nothing to the CPU and no more
-    to main memory than the `ram` GiB that are free there (None: not looked at). `sizes`: None for the decoders' own. Never raises for lack
-    of memory: `Plan.refusal` says what to do. Raises ConfigError where a part's size cannot be known.
+    to main memory than the `ram` GiB that are free there (None: not looked at). `sizes`: None for the decoders' own. `decoders`: those that
+    are loaded (None: all). Never raises for lack of memory: `Plan.refusal` says what to do. Raises ConfigError where a part's size cannot
+    be known.
     """
     found = load_preset(preset) if isinstance(preset, str) else preset
     if not 0 < vram_gb < math.inf:
         raise ConfigError(f"A GPU's memory is a number of GiB above 0, not {vram_gb}.")
     sizes, vram, free = sizes or sizes_of(found), int(vram_gb * GIB), None if ram is None else int(ram * GIB)
     if precision is not None:
-        return replace(_place(with_precision(found, precision), vram, sizes), ram=free)
+        return replace(_place(with_precision(found, precision), vram, sizes, decoders), ram=free)
     own = found.llm.precision
-    plans = [_place(with_precision(found, one), vram, sizes) for one in (own, *_SMALLER.get(own, ()))]
+    plans = [_place(with_precision(found, one), vram, sizes, decoders) for one in (own, *_SMALLER.get(own, ()))]
     fitting = [one for one in plans if one.fits]
     without_ram = _widest(fitting) or plans[-1]
     chosen = _widest([one for one in fitting if free is None or one.main_memory <= free]) or without_ram
@@ -197,9 +204,9 @@ def sizes_of(preset: Preset) -> Sizes:
     return replace(Sizes(), **found)
 
 
-def _place(preset: Preset, vram: int, sizes: Sizes) -> Plan:
+def _place(preset: Preset, vram: int, sizes: Sizes, decoders: Collection[str] | None) -> Plan:
     precision = preset.llm.precision
-    parts = parts_of(preset, precision=precision, sizes=sizes)
+    parts = parts_of(preset, precision=precision, sizes=sizes, decoders=decoders)
     weights = {part.name: part.weights for part in parts}
     # Quantised to 8 bits the language model cannot be moved again once it is on the GPU.
     movable = [name for name in weights if name in _USE and not (name == "llm" and precision == "8bit")]
@@ -219,8 +226,8 @@ def _place(preset: Preset, vram: int, sizes: Sizes) -> Plan:
         movable.remove(busiest)
 
 
-def parts_of(preset: Preset, *, precision: str, sizes: Sizes) -> list[Part]:
-    """All parts of a preset with their sizes; published ones need not be on disk."""
+def parts_of(preset: Preset, *, precision: str, sizes: Sizes, decoders: Collection[str] | None = None) -> list[Part]:
+    """The parts of a preset with their sizes, of its decoders all or some; published ones need not be on disk."""
     media = 2.0  # the encoder and the decoders run in float16 on a GPU
     found = [language_model_part(preset, precision), _projections(preset)]
     encoder = _count(preset, preset.encoder.path, loaded=_LOADED.get(preset.encoder.kind, _everything))
@@ -231,8 +238,14 @@ def parts_of(preset: Preset, *, precision: str, sizes: Sizes) -> list[Part]:
         "audio": sizes.seconds * _AUDIO,
     }
     for modality, output in preset.outputs.items():
-        found.append(_part(modality, _count(preset, output.path), media, at_work[modality]))
+        if decoders is None or modality in decoders:
+            found.append(_part(modality, _count(preset, output.path), media, at_work[modality]))
     return found
+
+
+def decoders_on_disk(preset: Preset) -> list[str]:
+    """The modalities whose decoder can be loaded: `fetch --only` may have left some out."""
+    return [modality for modality, output in preset.outputs.items() if _weight_files(preset.file(output.path))]
 
 
 def _part(name: str, parameters: int, bytes_each: float, activations: float) -> Part:

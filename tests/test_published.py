@@ -20,7 +20,7 @@ from nextgpt_core.encoders import imagebind
 from nextgpt_core.encoders.imagebind import ImageBind
 from nextgpt_core.engine import Engine
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, ConfigError, OutOfMemory
-from nextgpt_core.memory import CPU, cpu_bytes, language_model_part, plan
+from nextgpt_core.memory import CPU, GPU, cpu_bytes, language_model_part, plan
 from nextgpt_core.messages import Media, MediaFailed, MediaReady, Message, TurnDone, TurnSettings
 from nextgpt_core.model import TRAINED_FILES
 from nextgpt_core.records import write_record
@@ -135,6 +135,23 @@ def test_placed_by_a_plan_for_the_free_memory(converted, tmp_path, monkeypatch):
     monkeypatch.setattr("nextgpt_core.build.free_bytes", lambda device: 2**20)
     with pytest.raises(OutOfMemory, match=r"larger GPU|--precision"):
         build(converted, device="cpu:0")
+
+
+def test_decoders_that_are_not_there_take_no_room(converted, monkeypatch):
+    """A GPU with room for what is loaded keeps all of it, although the whole preset would not fit."""
+    kept = plan(converted, 24, decoders=["image"]).peak
+    assert kept < plan(converted, 24).peak
+    monkeypatch.setattr("nextgpt_core.build.free_bytes", lambda device: kept)
+    monkeypatch.setattr("nextgpt_core.encoders.imagebind.ImageBind.half", lambda self: self)
+    placed = []
+    monkeypatch.setattr("nextgpt_core.build.place", lambda model, where, device: placed.append(where) or model)
+    build(converted, device="cpu:0", decoders=["image"])
+    for modality in ("video", "audio"):
+        shutil.rmtree(converted.file(converted.outputs[modality].path))
+    build(converted, device="cpu:0")
+    for where in placed:
+        assert [row.part.name for row in where.rows] == ["llm", "projections", "encoder", "image"]
+        assert all(row.where == GPU for row in where.rows)
 
 
 def test_saved_parts_load_to_the_same_bytes(converted, tmp_path):
