@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,7 @@ from app.i18n import language_of, say
 from app.jobs import Desk, Job
 from app.library import Library, Person
 from app.loading import Loader
+from app.pace import Pace
 from app.render import Renderer
 from app.settings import MADE, QUALITIES, Choices, Settings, recalled
 from app.translate import translated
@@ -40,6 +42,7 @@ class Tab:
     chosen: tuple[str, ...] = ()  # files in the message box that were looked at
     touched: str = ""  # the mark of the last content that we gave the message box
     following: Job | None = None  # the answer that it shows while it grows
+    pace: Pace | None = None  # how often it is shown that
 
 
 def checked(path: Path) -> Checked:
@@ -199,14 +202,17 @@ class Actions:
                 yield self._state(tab)
             return
         tab.following, seen, beat = job, -1, 0.0
-        pause = 1.0 / self.settings.updates_per_second
+        tab.pace = pace = tab.pace or Pace(self.settings.updates_per_second)
+        pace.begin()
         try:
             while self.desk.job(job.conversation.id) is job and tab.conversation is job.conversation:
-                beat += pause
-                if job.version != seen or beat >= 1.0:  # once a second also without news: the remaining time goes on
-                    seen, beat = job.version, 0.0
-                    yield self._messages(tab, job)
-                await asyncio.sleep(pause)
+                if (job.version != seen or beat >= 1.0) and not pace.held:  # once a second also without news: the remaining time goes on
+                    seen, beat, spent = job.version, 0.0, time.thread_time()
+                    mark = pace.sent()
+                    yield self._messages(tab, job) | ({"mark": mark} if mark else {})
+                    pace.took(time.thread_time() - spent)
+                beat += pace.pause
+                await asyncio.sleep(pace.pause)
             if tab.conversation is job.conversation:
                 yield self._state(tab) | ({} if job.answer.seed is None else {"seed": job.answer.seed})
             elif tab.conversation is not None:  # the last update may reach the browser after what the tab moved on to: show that once more
@@ -214,6 +220,11 @@ class Actions:
         finally:
             if tab.following is job:
                 tab.following = None
+
+    def shown(self, tab: Tab, mark: str) -> None:
+        """The browser has shown the update with this mark."""
+        if tab.pace is not None:
+            tab.pace.came_back(mark)
 
     def new(self, tab: Tab) -> Update:
         tab.conversation = self.library.start(self._where(tab)[0])

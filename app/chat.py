@@ -72,6 +72,7 @@ def lay_out(settings: Settings, seed: int | None, sampling: SamplingConfig) -> d
         "place": gr.Textbox(visible="hidden", label="place"),
         "touched": gr.Textbox(visible="hidden", label="touched"),
         "held": gr.Textbox(visible="hidden", label="held"),
+        "mark": gr.Textbox(visible="hidden", label="mark"),
     }
     with gr.Sidebar(open=True, width=290, elem_id="nx-left"):
         gr.HTML('<p class="nx-brand">NExT-GPT <span>Chat</span></p>')
@@ -138,7 +139,7 @@ def lay_out(settings: Settings, seed: int | None, sampling: SamplingConfig) -> d
 
 def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     """Which event calls which action."""
-    names = ("chat", "box", "touched", "listing", "place", "saved", "chosen", "seed", "lock", "steps", "guidance")
+    names = ("chat", "mark", "box", "touched", "listing", "place", "saved", "chosen", "seed", "lock", "steps", "guidance")
     outputs = [parts[name] for name in names]
     setting = [parts[name] for name in SETTINGS]
     tab, box, touched, chat = parts["tab"], parts["box"], parts["touched"], parts["chat"]
@@ -194,6 +195,9 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
         async for update in shown(tab, actions.switch(tab, conversation_id)):
             yield update
 
+    async def arrived(tab: Tab, mark: str) -> None:
+        actions.shown(tab, mark)
+
     def chose(tab: Tab, message: Any, touched: str) -> dict[Any, Any]:
         return named(actions.chose(tab, message, touched))
 
@@ -232,6 +236,7 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     parts["action"].submit(acted, [tab, parts["action"], box, *setting], outputs, trigger_mode="multiple", **quiet)
     parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", preprocess=False, **quiet)
     box.stop(actions.stop, [tab], None, queue=False, **quiet)
+    parts["mark"].change(arrived, [tab, parts["mark"]], None, queue=False, **quiet)
     chat.undo(undone, [tab], outputs, **quiet)
     recalled = [parts[name] for name in ("chosen", "seed", "lock", "steps", "guidance")]
     # Each key changes the box, and stays in the browser; only other files are told to the server.
