@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 
 MARKED = 1.0  # seconds after which another mark is sent
-BEHIND = 0.25  # seconds that a mark may take longer than the quickest one: then the browser is behind
-HELD = 0.5  # seconds more than the quickest one, after which nothing is sent until the mark comes back
+BEHIND = 0.25  # seconds that a mark may take longer than the quickest one; then the browser is behind, and is sent nothing until it is back
 LOST = 5.0  # seconds after which a mark does not come back any more
+UNKNOWN = 0.1  # seconds between two updates until it is known what the browser can do
 SLOWEST = 1.0  # seconds between two updates
 SHARE = 0.04  # of the server's time that updates of one tab may take
 
@@ -19,7 +19,7 @@ class Pace:
     """One tab's pace, from answer to answer."""
 
     def __init__(self, per_second: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._least = self._browsers = 1.0 / per_second  # seconds between two updates: as it is set, and as the browser can follow
+        self._least, self._browsers = 1.0 / per_second, UNKNOWN  # seconds between two updates: as it is set, as the browser can follow
         self._cost = 0.0  # seconds of the server's processor time that an update takes
         self._clock = clock
         self._updates = 0  # that were sent
@@ -55,7 +55,7 @@ class Pace:
         if way - self._quickest > BEHIND and self._back is not None:  # as long as it is behind it shows one after the other
             wanted = 1.2 * (now - self._back[1]) / (number - self._back[0])
         elif self._back is None:
-            wanted = max(way, self._browsers) / 2  # it took so long at most to show one
+            wanted = max(way, self._browsers / 2)  # it took so long at most to show one
         else:
             wanted = self._browsers / 2
         self._browsers = min(wanted, SLOWEST)
@@ -75,4 +75,4 @@ class Pace:
             self._out, self._back, self._browsers = None, (self._updates, self._clock()), SLOWEST
             return False
         quickest = 0.0 if self._quickest == float("inf") else self._quickest
-        return waited > quickest + HELD
+        return waited > quickest + BEHIND
