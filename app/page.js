@@ -15,14 +15,11 @@ const nextgpt = {
   },
   keepPlace: (place) => memory.set("nextgpt-place", place ?? ""),
   place: () => memory.get("nextgpt-place") ?? "",
-  // What the server is told of the message box while somebody writes: its files, and whether the content is the one it gave. A box that had
-  // no files and has none is not worth telling.
-  files: 0,
+  // What the server is told of the message box while somebody writes: its files, and whether the content is the one it gave.
   held: (message, touched) => {
     nextgpt.keepDraft(message);
-    const files = (message?.files ?? []).map((file) => file.path), none = !files.length && !nextgpt.files;
-    nextgpt.files = files.length;
-    return none ? "" : JSON.stringify([touched, ...files]);
+    const files = (message?.files ?? []).map((file) => file.path);
+    return files.length ? JSON.stringify([touched, ...files]) : "";
   },
 };
 // Without a connection Gradio handles no events: what was written since then is taken along when it loads the page anew.
