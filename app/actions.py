@@ -4,8 +4,8 @@ import asyncio
 import dataclasses
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -13,33 +13,24 @@ from typing import Any
 
 import gradio as gr
 
+from app.admission import Admission
 from app.archive import export_zip, import_zip
 from app.conversation import Conversation, Turn
-from app.files import Checked, FileStore, StoredFile, check
+from app.files import Checked, FileStore, check
 from app.i18n import language_of, say
 from app.jobs import Desk, Job
 from app.library import Library, Person
 from app.loading import Loader
+from app.pace import Pace
 from app.render import Renderer
 from app.settings import MADE, QUALITIES, Choices, Settings, recalled
+from app.tab import Tab
 from app.translate import translated
-from nextgpt_core.errors import ConfigError, MediaError
+from nextgpt_core.errors import MediaError
 
 logger = logging.getLogger(__name__)
 
 Update = dict[str, Any]  # output's name -> new value; what is not named stays as it is
-
-
-@dataclass
-class Tab:
-    """One open page: whose it is, and which conversation it shows. Lives in gr.State."""
-
-    person: Person | None = None
-    conversation: Conversation | None = None
-    language: str = "en"
-    chosen: tuple[str, ...] = ()  # files in the message box that were looked at
-    touched: str = ""  # the mark of the last content that we gave the message box
-    following: Job | None = None  # the answer that it shows while it grows
 
 
 def checked(path: Path) -> Checked:
@@ -66,6 +57,8 @@ class Actions:
         self.desk = desk
         self.loader = loader
         self.renderer = renderer
+        self.admission = Admission(settings, store, library, desk)
+        self._where, self._refused = self.admission.where, self.admission.refused
 
     def open(self, tab: Tab, saved: Any, place: str, request: gr.Request | None) -> Update:
         """The page was opened or reloaded: show the conversation that this tab showed, else the one that was used last."""
@@ -86,8 +79,9 @@ class Actions:
             another = self.desk.job(conversation.id) not in (None, tab.following)  # sent in another tab: this one shows it from now on
             return self._state(tab) if another else {}
         looked = await asyncio.gather(*(asyncio.to_thread(checked, path) for path in paths))
-        conversation = self._still(tab, conversation)
-        if problem := self._refusal(tab, conversation, words, len(paths), choices, len(conversation.turns)):  # it was sent twice, perhaps
+        conversation = self.admission.still(tab, conversation)
+        problem = self.admission.refusal(tab, conversation, words, len(paths), choices, len(conversation.turns))
+        if problem:  # it was sent twice, perhaps
             gr.Warning(problem)
             return {}
         for file in looked:
@@ -96,15 +90,14 @@ class Actions:
         usable = [file for file in looked if not file.problem]
         gone = any(not file.path.is_file() for file in looked)  # by its time, or with its conversation: it can be added again
         nothing = not usable and not words.strip()
-        kept = None if gone or nothing else self._kept(tab, usable, conversation)
+        kept = None if gone or nothing else self.admission.kept(tab, usable, conversation)
         if kept is None:
             return {"chosen": chips(looked, tab.language)}
         conversation.turns.append(Turn(words, kept))
         first = self._start(tab, conversation, choices)
-        tab.chosen = ()
         for file in looked:
             self.store.discard_upload(file.path)
-        return first | _filled(tab, "", [], **_buttons(self.desk.job(conversation.id) is not None)) | {"chosen": ""}
+        return first | _filled(tab, "", [], **_buttons(self.desk.job(conversation.id) is not None))
 
     def retry(self, tab: Tab, index: int, choices: Choices) -> Update:
         """Answer a turn again. The earlier answer stays beside it; what came after it stays in a branch."""
@@ -199,14 +192,17 @@ class Actions:
                 yield self._state(tab)
             return
         tab.following, seen, beat = job, -1, 0.0
-        pause = 1.0 / self.settings.updates_per_second
+        tab.pace = pace = tab.pace or Pace(self.settings.updates_per_second)
+        pace.begin()
         try:
             while self.desk.job(job.conversation.id) is job and tab.conversation is job.conversation:
-                beat += pause
-                if job.version != seen or beat >= 1.0:  # once a second also without news: the remaining time goes on
-                    seen, beat = job.version, 0.0
-                    yield self._messages(tab, job)
-                await asyncio.sleep(pause)
+                if (job.version != seen or beat >= 1.0) and not pace.held:  # once a second also without news: the remaining time goes on
+                    seen, beat, spent = job.version, 0.0, time.thread_time()
+                    mark = pace.sent()
+                    yield self._messages(tab, job) | ({"mark": mark} if mark else {})
+                    pace.took(time.thread_time() - spent)
+                beat += pace.pause
+                await asyncio.sleep(pace.pause)
             if tab.conversation is job.conversation:
                 yield self._state(tab) | ({} if job.answer.seed is None else {"seed": job.answer.seed})
             elif tab.conversation is not None:  # the last update may reach the browser after what the tab moved on to: show that once more
@@ -214,6 +210,11 @@ class Actions:
         finally:
             if tab.following is job:
                 tab.following = None
+
+    def shown(self, tab: Tab, mark: str) -> None:
+        """The browser has shown the update with this mark."""
+        if tab.pace is not None:
+            tab.pace.came_back(mark)
 
     def new(self, tab: Tab) -> Update:
         tab.conversation = self.library.start(self._where(tab)[0])
@@ -311,79 +312,11 @@ class Actions:
                 gr.Warning(say(key, tab.language, titles=", ".join(f"“{title}”" for title in titles), **limits))
                 titles.clear()
 
-    def _where(self, tab: Tab) -> tuple[Person, Conversation]:
-        """The tab's person and conversation. A tab that this server does not know (any more) must be opened first: as somebody new it
-        would write over what the browser keeps."""
-        if tab.person is None:
-            raise gr.Error(say("reload", tab.language), print_exception=False)
-        tab.person = self.library.again(tab.person)
-        shown = tab.conversation and tab.person.find(tab.conversation.id)
-        tab.conversation = shown or self.library.start(tab.person)
-        return tab.person, tab.conversation
-
-    def _kept(self, tab: Tab, files: list[Checked], conversation: Conversation) -> list[StoredFile] | None:
-        """The files, copied into the conversation; None, and a sentence, where that is not possible."""
-        kept: list[StoredFile] = []
-        try:
-            for file in files:
-                kept.append(self.store.adopt(file, conversation.id))
-        except OSError as error:
-            logger.warning("a message's file could not be kept: %s", error)
-            for stored in kept:
-                self.store.delete(stored)
-            gr.Warning(say("not_kept", tab.language))
-            return None
-        return kept
-
-    def _still(self, tab: Tab, conversation: Conversation) -> Conversation:
-        """The conversation, or a new one in its place: an empty one is dropped when another tab begins its own."""
-        person, shown = self._where(tab)
-        if person.find(conversation.id) is conversation:
-            return conversation
-        return self.library.start(person) if shown.turns else shown
-
     def _busy(self, tab: Tab) -> bool:
         busy = tab.conversation is not None and self.desk.job(tab.conversation.id) is not None
         if busy:
             gr.Warning(say("busy", tab.language))
         return busy
-
-    def _refused(
-        self, tab: Tab, conversation: Conversation, words: str, files: int, choices: Choices, *, place: int, versions: int = 0
-    ) -> bool:
-        """Say what stands in the way of an answer, before anything is changed for it. It will be that of turn `place`, which has
-        `versions` already."""
-        problem = self._refusal(tab, conversation, words, files, choices, place, versions)
-        if not problem and not self.library.allow(self._where(tab)[0], self.settings.turns_per_minute):
-            problem = say("too_fast", tab.language, limit=self.settings.turns_per_minute)
-        if problem:
-            gr.Warning(problem)
-        return bool(problem)
-
-    def _refusal(
-        self, tab: Tab, conversation: Conversation, words: str, files: int, choices: Choices, place: int, versions: int = 0
-    ) -> str:
-        """Why a message cannot be answered, or nothing."""
-        limits, language = self.settings, tab.language
-        if not words.strip() and not files:
-            return say("empty", language)
-        if self.desk.job(conversation.id) is not None:
-            return say("busy", language)
-        if tab.person and sum(self.desk.job(one.id) is not None for one in tab.person.conversations) >= limits.max_waiting_per_person:
-            return say("too_many_waiting", language, limit=limits.max_waiting_per_person)
-        if len(words) > limits.max_text:
-            return say("too_long", language, length=f"{len(words):,}", limit=f"{limits.max_text:,}")
-        if files > limits.max_files:
-            return say("too_many", language, count=files, limit=limits.max_files)
-        if place >= limits.max_turns:
-            return say("too_many_turns", language, limit=limits.max_turns)
-        if versions >= limits.max_versions:
-            return say("too_many_versions", language, limit=limits.max_versions)
-        try:
-            choices.turn_settings()
-        except ConfigError as error:
-            return translated(str(error), language)
-        return ""
 
     def _turn(self, conversation: Conversation, index: int) -> Turn | None:
         return conversation.turns[index] if 0 <= index < len(conversation.turns) else None
@@ -438,7 +371,11 @@ def _buttons(busy: bool) -> dict[str, Any]:
 def _filled(tab: Tab, text: str, files: list[str], **buttons: Any) -> Update:
     """A new content of the message box. Gradio tells nobody of a change that we make; `touched` does."""
     tab.touched = secrets.token_hex(4)
-    return {"box": gr.update(value={"text": text, "files": files}, **buttons), "touched": tab.touched}
+    told: Update = {"box": gr.update(value={"text": text, "files": files}, **buttons), "touched": tab.touched}
+    if not files:  # the browser says nothing of a box without any
+        tab.chosen = ()
+        told["chosen"] = ""
+    return told
 
 
 def _with_file(tab: Tab, message: Any, path: str) -> Update:

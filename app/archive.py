@@ -75,6 +75,9 @@ def _story(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], settin
     conversation = from_json(json.loads(archive.read(STORY)))
     if len(conversation.turns) > settings.max_turns:
         raise MediaTooLarge(f"This conversation has {len(conversation.turns)} turns; at most {settings.max_turns} can be imported.")
+    answers = max((len(turn.versions) for turn in conversation.turns), default=0)
+    if answers > settings.max_versions:
+        raise MediaTooLarge(f"A message in this conversation has {answers} answers; at most {settings.max_versions} can be imported.")
     if any(len(turn.text) > settings.max_text for turn in conversation.turns):
         raise MediaTooLarge(f"A message in this conversation is too long; at most {settings.max_text} characters can be imported.")
     if len(conversation.files()) > MAX_MEMBERS:

@@ -1,6 +1,5 @@
 """The chat page: layout and wiring. What the events do is in actions.py, how answers look in render.py."""
 
-import copy
 import logging
 import os
 import threading
@@ -28,6 +27,7 @@ from app.i18n import language_of, say, translations
 from app.jobs import Desk, TurnMaker
 from app.library import Library
 from app.loading import Loader
+from app.page import Page, Ready
 from app.private import Private, name_no_uploads, run_no_errands
 from app.render import Renderer
 from app.settings import ANSWERS, MADE, QUALITIES, Choices, Settings
@@ -40,23 +40,6 @@ STYLE = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
 CLOSED_SECONDS = 3600.0  # how long a tab is remembered whose connection ended: it may come back
 MAX_SESSIONS = 1000  # tabs that are remembered at most; one more, and the one that was not used for longest is asked to reload
-PAUSE = 0.01  # seconds between the queue's looks for new events; Gradio's own 0.001 keeps a tenth of a core busy with looking
-
-
-class Page(gr.Blocks):
-    """Blocks that leave alone what an event does not change: Gradio makes each such component anew, twenty times a second."""
-
-    store: FileStore
-
-    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
-        predictions = {} if predictions == gr.skip() else predictions
-        if not isinstance(predictions, dict) or not all(isinstance(one, gr.blocks.Block) for one in predictions):
-            return await super().postprocess_data(block_fn, predictions, state)
-        function = copy.copy(block_fn)
-        function.outputs = [one for one in block_fn.outputs if one in predictions]
-        values = [predictions[one] for one in function.outputs]
-        made = iter(await super().postprocess_data(function, values[0] if len(values) == 1 else values, state) if values else [])
-        return [next(made) if one in predictions else gr.skip() for one in block_fn.outputs]
 
 
 def make_page(
@@ -75,9 +58,8 @@ def make_page(
         wire(page, actions, parts)
     page.store = store
     start_sweeping(store, data, library, page)
-    queue = page.queue(default_concurrency_limit=64)._queue
-    queue.sleep_when_free, queue.progress_update_sleep_when_free = PAUSE, 10 * PAUSE
-    return page
+    page.light = frozenset((parts["box"], parts["listing"]))
+    return page.queue(default_concurrency_limit=64)
 
 
 def lay_out(settings: Settings, seed: int | None, sampling: SamplingConfig) -> dict[str, Any]:
@@ -90,6 +72,7 @@ def lay_out(settings: Settings, seed: int | None, sampling: SamplingConfig) -> d
         "place": gr.Textbox(visible="hidden", label="place"),
         "touched": gr.Textbox(visible="hidden", label="touched"),
         "held": gr.Textbox(visible="hidden", label="held"),
+        "mark": gr.Textbox(visible="hidden", label="mark"),
     }
     with gr.Sidebar(open=True, width=290, elem_id="nx-left"):
         gr.HTML('<p class="nx-brand">NExT-GPT <span>Chat</span></p>')
@@ -156,14 +139,14 @@ def lay_out(settings: Settings, seed: int | None, sampling: SamplingConfig) -> d
 
 def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     """Which event calls which action."""
-    names = ("chat", "box", "touched", "listing", "place", "saved", "chosen", "seed", "lock", "steps", "guidance")
+    names = ("chat", "mark", "box", "touched", "listing", "place", "saved", "chosen", "seed", "lock", "steps", "guidance")
     outputs = [parts[name] for name in names]
     setting = [parts[name] for name in SETTINGS]
     tab, box, touched, chat = parts["tab"], parts["box"], parts["touched"], parts["chat"]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
     def named(update: Update) -> dict[Any, Any]:
-        return {parts[name]: value for name, value in update.items()}
+        return {parts[name]: Ready(value) if name in ("chat", "saved") else value for name, value in update.items()}
 
     async def shown(tab: Tab, first: Update) -> AsyncIterator[dict[Any, Any]]:
         """What an action changed, and then an answer in the making until it is done. One event from the beginning to the end: where
@@ -212,6 +195,9 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
         async for update in shown(tab, actions.switch(tab, conversation_id)):
             yield update
 
+    async def arrived(tab: Tab, mark: str) -> None:
+        actions.shown(tab, mark)
+
     def chose(tab: Tab, message: Any, touched: str) -> dict[Any, Any]:
         return named(actions.chose(tab, message, touched))
 
@@ -248,8 +234,9 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     chat.retry(retried, [tab, *setting], outputs, **quiet)
     chat.edit(edited, [tab, *setting], outputs, **quiet)
     parts["action"].submit(acted, [tab, parts["action"], box, *setting], outputs, trigger_mode="multiple", **quiet)
-    parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", **quiet)
+    parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", preprocess=False, **quiet)
     box.stop(actions.stop, [tab], None, queue=False, **quiet)
+    parts["mark"].change(arrived, [tab, parts["mark"]], None, queue=False, **quiet)
     chat.undo(undone, [tab], outputs, **quiet)
     recalled = [parts[name] for name in ("chosen", "seed", "lock", "steps", "guidance")]
     # Each key changes the box, and stays in the browser; only other files are told to the server.

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.files import FileStore, StoredFile, plain
 from app.previews import checked_uri, data_uri
+from nextgpt_core.errors import MediaTooLarge
 from nextgpt_core.messages import (
     Event,
     Media,
@@ -85,7 +86,11 @@ class Answer:
                 piece.preview = data_uri(event.preview)
         elif isinstance(event, MediaReady):
             piece = self._medium(event.index, event.media.modality)
-            piece.preview, piece.file = "", store.enter(event.media)
+            piece.preview = ""
+            try:
+                piece.file = store.enter(event.media)
+            except MediaTooLarge as error:
+                piece.error = str(error)
         elif isinstance(event, MediaFailed):
             piece = self._medium(event.index, event.modality)
             piece.preview, piece.error = "", event.reason

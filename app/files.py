@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.i18n import say
 from nextgpt_core.errors import MediaTooLarge, UnsupportedMedia
 from nextgpt_core.messages import Media
 from nextgpt_core.modalities import MODALITIES, sniff
@@ -112,11 +113,29 @@ class FileStore:
         if math.isinf(self.max_bytes):
             return True
         with self._lock:
-            if time.monotonic() - self._measured > COUNTED_SECONDS:
-                self._used, self._measured = _size(self.root.parent), time.monotonic()
+            self._count()
             fits = self._used + size <= self.max_bytes
             self._used += size if fits else 0
             return fits
+
+    def _had_room(self, path: Path) -> bool:
+        """Whether a file that was just written here fits; else it is to be deleted."""
+        if math.isinf(self.max_bytes):
+            return True
+        with self._lock:
+            size = path.stat().st_size if path.is_file() else 0
+            counted = self._count()
+            self._used += 0 if counted else size
+            fits = self._used <= self.max_bytes
+            self._used -= 0 if fits else size
+            return fits
+
+    def _count(self) -> bool:
+        """Count all files where that is some seconds ago; returns whether they were counted."""
+        if time.monotonic() - self._measured <= COUNTED_SECONDS:
+            return False
+        self._used, self._measured = _size(self.root.parent), time.monotonic()
+        return True
 
     def adopt(self, checked: Checked, token: str) -> StoredFile:
         """Take a chosen file into a conversation under a generated name: another person may have sent the same one. What lies here already
@@ -142,12 +161,16 @@ class FileStore:
         return path.parent.parent == self.root.parent and UPLOAD_FOLDER.fullmatch(path.parent.name) is not None
 
     def enter(self, media: Media) -> StoredFile:
-        """A made medium, written by the engine into a conversation's folder."""
+        """A made medium, written by the engine into a conversation's folder. Raises MediaTooLarge where there is no room for it: then it is
+        deleted."""
         settings = media.info.get("settings")  # what the decoder was set to lies in a dict of its own
         info = {**(settings if isinstance(settings, dict) else {}), **media.info}
         file = StoredFile(media.modality, media.path.parent.name, media.path.name, "", plain(info))
         if file.folder in self._discarded:  # the conversation was deleted while this was made
             self.delete(file)
+        elif not self._had_room(media.path):
+            self.delete(file)
+            raise MediaTooLarge(say("no_room"))
         return file
 
     def path(self, file: StoredFile) -> Path:

@@ -18,7 +18,8 @@ const nextgpt = {
   // What the server is told of the message box while somebody writes: its files, and whether the content is the one it gave.
   held: (message, touched) => {
     nextgpt.keepDraft(message);
-    return JSON.stringify([touched, ...(message?.files ?? []).map((file) => file.path)]);
+    const files = (message?.files ?? []).map((file) => file.path);
+    return files.length ? JSON.stringify([touched, ...files]) : "";
   },
 };
 // Without a connection Gradio handles no events: what was written since then is taken along when it loads the page anew.

@@ -17,6 +17,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Scope]]
 # Gradio would fetch these addresses, or talk to Hugging Face, for whoever asks.
 ERRANDS = re.compile(r"/file[=/]\s*https?:|/proxy=|/run-history(/|$)", re.IGNORECASE)
+READ_ANYWAY = 64 * 2**20  # bytes of a refused request that are read so that its sender sees the answer
 HEADERS = (
     # Words of the model are Markdown: a picture in them must not call anybody.
     (b"content-security-policy", b"img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src 'self' ws: wss: data: blob:"),
@@ -78,10 +79,14 @@ async def read_up_to(limit: int, receive: Receive) -> tuple[int, Receive]:
 
 
 async def refuse(send: Any, status: int, sentence: str, receive: Any = None) -> None:
-    """Answer a request with a sentence, where it has a body after that: a browser reads the answer only when it has sent everything."""
-    while receive is not None and (await receive()).get("more_body"):
-        pass
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain; charset=utf-8")]})
+    """Answer a request with a sentence, where it has a body after that: a browser reads the answer only when it has sent everything. A body
+    that does not come to its end is cut off."""
+    length, more = 0, receive is not None
+    while more and length <= READ_ANYWAY:
+        piece = await receive()
+        length, more = length + len(piece.get("body", b"")), piece.get("more_body", False)
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), *([(b"connection", b"close")] if more else [])]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": sentence.encode()})
 
 

@@ -1,7 +1,7 @@
 """A conversation as Gradio's Chatbot shows it: exactly two messages per turn, media by address, finished turns rendered once.
 
-An update of a streaming answer must not cost more in a long conversation. So finished turns are kept as Gradio's own Message objects,
-which it does not validate again, and a medium carries its address: left to Gradio, every path would be checked at every update.
+An update of a streaming answer must not cost more in a long conversation. So messages are made in the form in which the browser gets them,
+those of finished turns once, and a medium carries its address: left to Gradio, every path would be checked at every update.
 """
 
 import mimetypes
@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gradio.components.chatbot import Message
-
 from app.conversation import Answer, Conversation, Piece, Turn
 from app.files import FileStore, StoredFile
 from app.i18n import noun, say
@@ -21,6 +19,7 @@ from app.routing_view import routing_panel
 from app.translate import translated
 
 Content = dict[str, Any]
+Message = dict[str, Any]
 # The settings that a person sees under a medium, where they are known.
 SHOWN_SETTINGS = ("steps", "guidance")
 HTML_PROPS: dict[str, Any] = {"apply_default_css": False}
@@ -48,11 +47,11 @@ class Renderer:
         return messages
 
     def _turn(self, turn: Turn, number: int, language: str, waiting: str = "") -> list[Message]:
-        asked: list[Any] = [self._file(file, language) for file in turn.files]
+        asked = [self._file(file, language) for file in turn.files]
         asked += [text(turn.text)] if turn.text else []
         return [
-            Message.model_validate({"role": "user", "content": asked or [text(" ")]}),
-            Message.model_validate({"role": "assistant", "content": self._answer(turn, number, language, waiting)}),
+            message("user", asked or [text(" ")]),
+            message("assistant", self._answer(turn, number, language, waiting)),
         ]
 
     def _answer(self, turn: Turn, number: int, language: str, waiting: str) -> list[Content]:
@@ -120,6 +119,10 @@ class Renderer:
         if ahead:
             return say("ahead", language, count=ahead)
         return say("thinking" if job is not None and job.answer.status == "running" else "waiting", language)
+
+
+def message(role: str, content: list[Content]) -> Message:
+    return {"role": role, "metadata": None, "content": content, "options": None}
 
 
 def component(kind: str, value: Any, props: dict[str, Any]) -> Content:

@@ -33,7 +33,7 @@ class Settings:
     max_waiting_per_person: int = 3  # of those, over a person's conversations, with the one in the making
     turns_per_minute: int = 30  # of one person
     max_import_mb: int = 200  # a conversation file, unpacked
-    max_store_gb: float = 20.0  # uploads and results of all persons; above it uploads and imports are refused
+    max_store_gb: float = 20.0  # uploads and results of all persons; above it uploads, imports and made media are refused
     max_request_mb: int = 8  # any request but an upload; a browser hands its conversations over in one
     keep_hours: float = 24.0  # uploads and results are deleted after this
     updates_per_second: float = 20.0  # of a streaming answer

@@ -78,6 +78,7 @@ CHINESE: tuple[tuple[str, str], ...] = (
     (r"Something went wrong while answering; .+", "回答时出错,请重试;若再次发生,请查看日志。"),
     (r"This conversation file is too large; at most (?P<limit>\d+ MB) can be imported\.", "对话文件过大,最多可导入 {limit}。"),
     (r"This conversation has \d+ turns; at most (?P<limit>\d+) can be imported\.", "对话轮数过多,最多可导入 {limit} 轮。"),
+    (r"A message in this conversation has \d+ answers; at most (?P<limit>\d+) can .+", "一条消息的回答过多,最多可导入 {limit} 个。"),
     (r"A message in this conversation is too long; at most (?P<limit>\d+) characters .+", "对话中有消息过长,最多可导入 {limit} 个字符。"),
     (r"This conversation shows too many files; at most (?P<limit>\d+) can be imported\.", "对话中文件过多,最多可导入 {limit} 个。"),
     (r"This is not an exported conversation.+", "这不是导出的对话,或文件已损坏,请选择其他 zip 文件。"),

@@ -1,6 +1,6 @@
 """What one update of a streaming answer costs the page's server, after 0, 10 and 30 turns with media: python -m benchmarks.page
 
-Render, postprocess, file URLs, difference to the last update, JSON: everything that Gradio does between a new word and the wire.
+Render, postprocess, difference to the last update, JSON: what is done to a conversation between a new word and the wire.
 """
 
 import asyncio
@@ -18,23 +18,26 @@ def main() -> None:
     os.environ["GRADIO_TEMP_DIR"] = folder
     import gradio as gr
     import orjson
-    from gradio import processing_utils, utils
+    from gradio.state_holder import SessionState
 
     from app.conversation import Conversation, Turn
     from app.files import FileStore
+    from app.page import Page, Ready
     from app.render import Renderer
     from nextgpt_core.messages import TextDelta, TurnSettings
     from tests.app.fake_engine import FakeEngine
 
     store = FileStore(Path(folder) / "kept")
     renderer = Renderer(store)
-    chat = gr.Chatbot(render=False)
+    with Page() as page:
+        chat = gr.Chatbot()
+        page.load(lambda: {}, None, [chat])
+    function, state = page.fns[0], SessionState(page)
     engine, conversation = FakeEngine(word_seconds=0, step_seconds=0), Conversation()
 
-    def wire(last: object) -> tuple[object, bytes]:
-        value = chat.postprocess(renderer.render(conversation, "en"))
-        data = asyncio.run(processing_utils.async_move_files_to_cache(value, chat, postprocess=True))
-        return data, orjson.dumps(utils.diff(last, data))
+    def wire(run: str) -> bytes:
+        data = asyncio.run(page.postprocess_data(function, {chat: Ready(renderer.render(conversation, "en"))}, state))
+        return orjson.dumps(page.handle_streaming_diffs(function, data, session_hash="a", run=run, final=False))
 
     for turns in (0, 10, 30):
         while len(conversation.turns) < turns:
@@ -47,12 +50,11 @@ def main() -> None:
         conversation.turns.append(Turn("a story"))
         answer = conversation.turns[-1].answer
         answer.status = "running"
-        last, _ = wire(None)
+        wire(str(turns))
         spent, sent = time.process_time(), 0
         for _ in range(UPDATES):
             answer.add(TextDelta("word "), store)
-            last, line = wire(last)
-            sent += len(line)
+            sent += len(wire(str(turns)))
         spent = time.process_time() - spent
         print(f"after {turns:2} turns: {spent / UPDATES * 1000:5.1f} ms of processor time and {sent / UPDATES:6.0f} bytes an update")
         conversation.turns.pop()

@@ -10,10 +10,8 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from gradio.state_holder import SessionState
 
 from app.actions import Actions, Tab, Update, checked
-from app.chat import Page
 from app.files import Checked, FileStore
 from app.jobs import Desk
 from app.library import Library
@@ -78,8 +76,8 @@ def test_the_next_message_can_be_sent_when_the_page_says_so(tmp_path: Path, said
     first = send(actions, tab)
     assert first["box"]["stop_btn"] and not first["box"]["submit_btn"] and first["box"]["value"] == {"text": "", "files": []}
     shown = followed(actions, tab)
-    assert all(set(update) == {"chat"} for update in shown[:-1]), "an update of a growing answer must not rebuild other components"
-    assert "Here you are." in str(shown[-1]["chat"][-1].content)
+    assert all(set(update) <= {"chat", "mark"} for update in shown[:-1]), "an update of a growing answer must not rebuild other components"
+    assert "Here you are." in str(shown[-1]["chat"][-1]["content"])
     assert shown[-1]["box"]["submit_btn"] and not shown[-1]["box"]["stop_btn"] and shown[-1]["seed"] == 1
     assert "chat" in send(actions, tab) and said == []
 
@@ -238,8 +236,8 @@ def test_a_full_queue_is_said_in_the_answer(tmp_path: Path) -> None:
     actions = actions_of(tmp_path, Never(), max_waiting=1)
     tabs = [Tab() for _ in range(3)]
     shown = [send(actions, tab) for tab in tabs]
-    assert "Too many people are waiting; try again in a minute." in str(shown[-1]["chat"][-1].content)
-    assert "Too many" not in str(shown[1]["chat"][-1].content)
+    assert "Too many people are waiting; try again in a minute." in str(shown[-1]["chat"][-1]["content"])
+    assert "Too many" not in str(shown[1]["chat"][-1]["content"])
     for tab in tabs:
         actions.stop(tab)
 
@@ -279,17 +277,3 @@ def test_a_tab_that_stays_open_does_not_split_the_person(tmp_path: Path) -> None
     actions.open(other, saved, "", None)
     actions.new(tab)
     assert tab.person is other.person, "whoever comes back late is who was there meanwhile"
-
-
-def test_an_event_does_not_make_anew_what_it_does_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Page() as page:
-        words, other = gr.Textbox("a"), gr.Textbox("b")
-        page.load(lambda: {words: "c"}, None, [words, other])
-    made: list[Any] = []
-    monkeypatch.setattr(gr.Textbox, "postprocess", lambda self, value: made.append(value) or value)
-    function = page.fns[0]
-    state = SessionState(page)
-    assert asyncio.run(page.postprocess_data(function, {words: "c"}, state)) == ["c", gr.skip()]
-    assert asyncio.run(page.postprocess_data(function, {}, state)) == [gr.skip(), gr.skip()]
-    assert asyncio.run(page.postprocess_data(function, gr.skip(), state)) == [gr.skip(), gr.skip()]
-    assert made == ["c"] and state[other._id] is other

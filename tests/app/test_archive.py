@@ -26,8 +26,8 @@ def store(tmp_path: Path) -> FileStore:
     return FileStore(tmp_path / "kept")
 
 
-def done(text: str = "", files: list[StoredFile] | None = None) -> Turn:
-    return Turn(text, files or [], [Answer(status="done")])
+def done(text: str = "", files: list[StoredFile] | None = None, versions: int = 1) -> Turn:
+    return Turn(text, files or [], [Answer(status="done") for _ in range(versions)])
 
 
 def packed(path: Path, story: Any, media: bytes = b"", how: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -78,6 +78,7 @@ def test_media_of_every_version_come_along_and_none_point_elsewhere(store: FileS
     [
         ({"max_turns": 3}, [done("a")] * 4, "This conversation has 4 turns; at most 3 can be imported."),
         ({"max_text": 3}, [done("long")], "A message in this conversation is too long; at most 3 characters can be imported."),
+        ({"max_versions": 2}, [done("a", versions=3)], "A message in this conversation has 3 answers; at most 2 can be imported."),
         ({}, [done("a", [FILE] * 2001)], "This conversation shows too many files; at most 2000 can be imported."),
     ],
 )

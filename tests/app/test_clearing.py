@@ -10,11 +10,13 @@ import pytest
 
 from app.actions import Tab
 from app.archive import export_zip
-from app.conversation import Turn
+from app.conversation import Answer, Conversation, Turn
 from app.files import FileStore, check
+from app.i18n import say
 from app.library import Library
+from app.render import Renderer
 from app.settings import Choices
-from nextgpt_core.messages import Media
+from nextgpt_core.messages import Media, MediaReady
 from tests.app.fake_engine import FakeEngine
 from tests.app.test_actions import PICTURE, actions_of, followed, send
 
@@ -111,3 +113,19 @@ def test_what_is_still_made_for_a_deleted_conversation_is_deleted_too(kept: Path
     late.write_bytes(b"x")
     store.enter(Media("image", late, {}))
     assert not late.exists()
+
+
+def test_a_medium_for_which_there_is_no_room_is_deleted_and_the_answer_says_so(kept: Path) -> None:
+    store = FileStore(kept, max_bytes=1000)
+    folder, answer = store.folder("a" * 32), Answer(status="running")
+    for index, size in enumerate((600, 600, 300)):
+        made = folder / f"abcd-{index}.png"
+        made.write_bytes(b"x" * size)
+        answer.add(MediaReady(index, Media("image", made, {})), store)
+    assert [path.name for path in sorted(folder.iterdir())] == ["abcd-0.png", "abcd-2.png"]
+    assert [bool(piece.file) for piece in answer.pieces] == [True, False, True]
+    assert answer.pieces[1].error == say("no_room")
+    conversation = Conversation(turns=[Turn("pictures", versions=[answer])])
+    answer.status = "done"
+    assert say("no_room") in str(Renderer(store).render(conversation, "en"))
+    assert say("no_room", "zh") in str(Renderer(store).render(conversation, "zh"))

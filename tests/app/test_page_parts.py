@@ -339,9 +339,8 @@ def renderer(store: FileStore) -> Renderer:
 def test_two_messages_per_turn_with_media_by_path(renderer: Renderer, desk: Desk, store: FileStore) -> None:
     job = wait(ask(desk, "a picture, a sound and a film"))
     messages = renderer.render(job.conversation, "en")
-    assert [message.role for message in messages] == ["user", "assistant"]
-    content = [part.model_dump() for part in messages[1].content]
-    files = [part["value"] for part in content if part.get("component") in ("image", "audio", "video")]
+    assert [message["role"] for message in messages] == ["user", "assistant"]
+    files = [part["value"] for part in messages[1]["content"] if part.get("component") in ("image", "audio", "video")]
     assert [file["mime_type"].split("/")[0] for file in files] == ["image", "audio", "video"]
     assert all(file["url"].startswith("gradio_api/file=/") for file in files)
     assert all(Path(file["path"]).is_file() for file in files)

@@ -2,18 +2,22 @@
 
 import asyncio
 import json
+import select
 import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
 import pytest
 from gradio import processing_utils
 
+from app import private
 from app.chat import make_page, serve
+from app.files import FileStore
 from app.private import run_no_errands
 from app.settings import Settings
 from tests.app.fake_engine import FakeEngine
@@ -89,3 +93,26 @@ def test_uploads_are_taken_while_there_is_room(address: str) -> None:
     status, sentence = upload(4 * 2**20)
     assert status == 507 and sentence.startswith("This server has no room for more files at the moment")
     assert upload(10)[0] == 200
+
+
+def test_a_refused_request_without_an_end_is_cut_off(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As somebody sends it who has nothing to lose: it is not read for ever, and the server answers others meanwhile and after."""
+    monkeypatch.setattr(private, "READ_ANYWAY", 2**20)
+    where = urlsplit(address)
+    for path, kind in (("upload", "multipart/form-data; boundary=x"), ("queue/join", "application/json")):
+        head = f"POST /gradio_api/{path} HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        if path == "upload":
+            monkeypatch.setattr(FileStore, "has_room", lambda self, size: False)
+        with socket.create_connection((where.hostname, where.port), timeout=30) as line:
+            line.sendall(head.encode())
+            piece, sent, told = b"10000\r\n" + b" " * 2**16 + b"\r\n", 0, b""
+            try:
+                while sent < 200 and not select.select([line], [], [], 0)[0]:
+                    line.sendall(piece)
+                    sent += 1
+                told = line.recv(2**16)
+            except ConnectionError:
+                pass  # it was cut off while we wrote
+        assert sent < 200
+        assert not told or b" 507 " in told or b" 413 " in told
+        assert asked(f"{address}config")[0] == 200

@@ -39,7 +39,7 @@ def test_a_forced_picture_and_an_answer_in_words(tmp_path: Path) -> None:
     assert {"perceive", "write", "project", "image"} <= set(turn.answer.seconds) and turn.answer.spans[0]["modality"] == "image"
     assert all(f"stage_{name}" in TEXTS or name in MODALITIES for name in turn.answer.seconds), "a stage has no name on the page"
     messages, guidance = Renderer(store).render(conversation, "en"), model.decoders["image"].defaults.guidance
-    assert len(messages) == 2 and f"Seed 4 · Steps 2 · Guidance {guidance:g}" in str(messages[1].content)
+    assert len(messages) == 2 and f"Seed 4 · Steps 2 · Guidance {guidance:g}" in str(messages[1]["content"])
     assert recalled(check(store.path(made[0])).provenance or {}) == {"seed": 4, "steps": 2, "guidance": guidance}
 
     words = answered("and now only words", Choices(answer="text", max_new_tokens=10), [])

@@ -14,7 +14,7 @@ from app.files import FileStore
 from nextgpt_core.messages import TurnSettings
 from tests.app.fake_engine import FakeEngine
 from tests.browser.conftest import PATIENCE
-from tests.browser.person import answered, noted, send, write
+from tests.browser.person import answered, last_answer, noted, send, write
 
 pytestmark = pytest.mark.browser
 REACTION = """async () => {
@@ -30,6 +30,19 @@ WORDS = """async (seconds) => {
     while (performance.now() - start < 1000 * seconds) await new Promise(requestAnimationFrame);
     return (count() - first) / (performance.now() - start) * 1000;
 }"""
+SHOWN = """(seconds) => {  // after that time: press stop, and note [words that are shown, changes of the last answer a second]
+    let changes = 0;
+    const answer = [...document.querySelectorAll('#nx-chat .bot-row')].at(-1);
+    const watch = new MutationObserver(() => changes++);
+    watch.observe(answer, { childList: true, subtree: true, characterData: true });
+    const start = performance.now();
+    setTimeout(() => {
+        watch.disconnect();
+        document.querySelector('#nx-box .stop-button').click();
+        window.shown = [answer.innerText.split('long').length - 1, changes / (performance.now() - start) * 1000];
+    }, 1000 * seconds);
+}"""
+WORD_SECONDS = 0.01  # serve_fake.py's engine
 RESPONSES = """() => {  // how long until a key is drawn, and until the server answers something else, while a medium is made
     [window.typed, window.asked] = [[], []];
     const box = document.querySelector('#nx-box textarea');
@@ -95,6 +108,25 @@ def test_the_thirtieth_turn_streams_as_fast_as_the_first(open_page: Callable, tm
     assert page.locator("#nx-chat .user-row").count() == 32
     print(f"words a second: first turns {first}, after twenty pictures and films {last}, load {os.getloadavg()[0]:.1f}")
     assert max(last) > 0.8 * statistics.median(first)
+
+
+def test_a_slow_browser_is_never_far_behind(open_page: Callable, tmp_path: Path) -> None:
+    """What it shows of a long conversation's last answer is some seconds old at most, and goes on."""
+    page = open_page()
+    page.set_input_files("input[type=file][accept*='.zip']", str(long_conversation(tmp_path)))
+    answered(page, 29)
+    slowly = page.context.new_cdp_session(page)
+    slowly.send("Emulation.setCPUThrottlingRate", {"rate": 5})
+    send(page, "an endless story")
+    page.wait_for_function("[...document.querySelectorAll('#nx-chat .bot-row')].at(-1)?.innerText.includes('long long')")
+    page.evaluate(SHOWN, 8)
+    page.wait_for_function("window.shown")  # a browser that is swamped does not come to this
+    seen, updates = page.evaluate("window.shown")
+    slowly.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+    page.wait_for_selector("#nx-box .submit-button")
+    behind = (last_answer(page).split().count("long") - seen) * WORD_SECONDS  # with the time that stop takes
+    print(f"a browser at a fifth of its speed: {updates:.1f} updates a second, {behind:.1f} s behind, load {os.getloadavg()[0]:.1f}")
+    assert behind < 6 * PATIENCE and updates > 0.3 / PATIENCE
 
 
 def test_the_page_stays_responsive_while_a_film_is_made(open_page: Callable) -> None:

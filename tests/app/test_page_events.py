@@ -1,0 +1,103 @@
+"""What Page and Line leave out of Gradio's work, and that the rest of it stays."""
+
+import asyncio
+from typing import Any
+
+import gradio as gr
+import pytest
+from gradio.exceptions import Error
+from gradio.state_holder import SessionState
+
+from app.page import Line, Page, Ready
+
+
+def test_an_event_does_not_make_anew_what_it_does_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Page() as page:
+        words, other = gr.Textbox("a"), gr.Textbox("b")
+        page.load(lambda: {words: "c"}, None, [words, other])
+    made: list[Any] = []
+    monkeypatch.setattr(gr.Textbox, "postprocess", lambda self, value: made.append(value) or value)
+    function, state = page.fns[0], SessionState(page)
+    assert asyncio.run(page.postprocess_data(function, {words: "c"}, state)) == ["c", gr.skip()]
+    assert asyncio.run(page.postprocess_data(function, {}, state)) == [gr.skip(), gr.skip()]
+    assert asyncio.run(page.postprocess_data(function, gr.skip(), state)) == [gr.skip(), gr.skip()]
+    assert made == ["c"]
+
+
+def test_a_growing_answer_is_sent_as_its_difference_and_not_once_more_at_the_end() -> None:
+    with Page() as page:
+        chat, words = gr.Chatbot(), gr.Textbox()
+        page.load(lambda: {}, None, [chat, words])
+    function, state = page.fns[0], SessionState(page)
+    long = [{"role": "user", "content": [{"type": "text", "text": f"turn {number}"}]} for number in range(60)]
+
+    async def wire(growing: str, final: bool = False) -> list[Any]:
+        last = {"role": "assistant", "content": [{"type": "text", "text": growing}]}
+        data = await page.postprocess_data(function, {chat: Ready([*long, last])}, state)
+        assert data[0].value[0] is long[0], "what stays the same is neither searched nor copied"
+        return page.handle_streaming_diffs(function, data, session_hash="a", run="b", final=final)
+
+    assert len(asyncio.run(wire("one"))[0]) == 61
+    assert asyncio.run(wire("one two"))[0] == [["append", [60, "content", 0, "text"], " two"]]
+    assert asyncio.run(wire("one two", final=True)) == [gr.skip(), gr.skip()]
+
+
+def test_a_light_update_is_sent_as_it_is_and_others_make_their_component_anew() -> None:
+    with Page() as page:
+        box, radio = gr.MultimodalTextbox(), gr.Radio(["a"])
+        page.load(lambda: {}, None, [box, radio])
+    page.light = frozenset((box,))
+    function, state = page.fns[0], SessionState(page)
+    update = {box: gr.update(value={"text": "x", "files": []}, stop_btn=True), radio: gr.update(choices=["b"])}
+    data = asyncio.run(page.postprocess_data(function, update, state))
+    assert data[0] == {"__type__": "update", "value": {"text": "x", "files": []}, "stop_btn": True}
+    assert [tuple(one) for one in data[1]["choices"]] == [("b", "b")] and state[radio._id].choices == [("b", "b")]
+
+
+def test_what_a_browser_sends_is_still_checked() -> None:
+    with Page() as page:
+        steps, answer = gr.Slider(0, 100), gr.Radio(["text"])
+        box = gr.MultimodalTextbox()
+        page.load(lambda *values: None, [steps, answer, box], None)
+    function, message = page.fns[0], {"text": "hello", "files": []}
+
+    def sent(*values: Any) -> list[Any]:
+        return asyncio.run(page.preprocess_data(function, list(values), SessionState(page)))
+
+    assert sent(20, "text", message) == [20, "text", message]
+    for wrong in ([101, "text", message], [20, "film", message], [20, "text", {"text": "", "files": [{"path": "/etc/passwd"}]}]):
+        with pytest.raises((Error, ValueError)):
+            sent(*wrong)
+
+
+def test_the_queue_begins_at_once_and_rests_where_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Page() as page:
+        page.load(lambda: None)
+    page.queue()
+    line: Any = page._queue
+    looks, done = [0], []
+
+    async def process_events(self: Any, events: list[Any], *_: Any) -> None:
+        done.append(asyncio.get_running_loop().time())
+        self.active_jobs[self.active_jobs.index(events)] = None
+
+    find = Line.get_events
+    monkeypatch.setattr("gradio.queueing.Queue.process_events", process_events)
+    monkeypatch.setattr(Line, "get_events", lambda self: (looks.__setitem__(0, looks[0] + 1), find(self))[1])
+
+    async def run() -> float:
+        from gradio.data_classes import PredictBodyInternal
+
+        line.start()
+        await asyncio.sleep(0.3)
+        assert looks[0] == 0
+        begun = asyncio.get_running_loop().time()
+        for _ in range(50):  # more than run at once
+            await line.push(PredictBodyInternal(data=[], fn_index=0, session_hash="a"), request=None, username=None)
+        await asyncio.sleep(0.3)
+        return begun
+
+    line.default_concurrency_limit = 64
+    begun = asyncio.run(run())
+    assert len(done) == 50 and done[0] - begun < 0.1
+    assert looks[0] < 200
