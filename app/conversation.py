@@ -98,8 +98,8 @@ class Answer:
             self.spans = [asdict(span) for span in event.spans]
             self.seconds, self.seed = dict(event.seconds), event.seed
             self.prompt_tokens, self.generated_tokens = event.prompt_tokens, event.generated_tokens
-            self.status = "cancelled" if event.finish_reason == "cancelled" else "done"
             self.cut = event.finish_reason == "length"
+            self.status = "cancelled" if event.finish_reason == "cancelled" else "done"  # last: who sees it finished keeps how it looks
 
     def _medium(self, index: int, modality: str) -> Piece:
         for piece in self.pieces:

@@ -126,7 +126,7 @@ class Desk:
             if self._jobs.get(job.conversation.id) is not job:
                 return
             if not job.answer.finished:
-                job.answer.status, job.answer.error = status, error
+                job.answer.error, job.answer.status = error, status  # in this order: who sees it finished keeps how it looks
             job.conversation.updated = time.time()
             job.changed()
             del self._jobs[job.conversation.id]  # last: who sees it gone sees how it ended, and can send again

@@ -6,6 +6,7 @@ import os
 import re
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from string import Formatter
 
@@ -26,7 +27,7 @@ from app.routing_view import routing_panel
 from app.settings import Choices, Settings, read_settings, recalled
 from nextgpt_core.config import SamplingConfig, load_preset
 from nextgpt_core.errors import CheckpointError, ConfigError
-from nextgpt_core.messages import TurnSettings
+from nextgpt_core.messages import TurnDone, TurnSettings
 from tests.app.fake_engine import FakeEngine
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "examples"
@@ -300,6 +301,27 @@ def test_failures_end_the_turn_not_the_desk(desk: Desk, store: FileStore) -> Non
 
     broken = Desk(Broken, store)
     assert "see the log" in wait(ask(broken, "x")).answer.error
+
+
+def test_who_sees_an_answer_finished_sees_how_it_ended(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may look at any moment, and keeps how a finished answer looks."""
+    seen: list[tuple[str, str, bool]] = []
+
+    def set_and_look(answer: Answer, name: str, value: object) -> None:
+        object.__setattr__(answer, name, value)
+        if name == "status" and answer.finished:
+            seen.append((answer.status, answer.error, answer.cut))
+
+    class Cut(FakeEngine):
+        def turn(self, *arguments: object, **more: object):  # type: ignore[no-untyped-def, override]
+            for event in super().turn(*arguments, **more):  # type: ignore[arg-type]
+                yield replace(event, finish_reason="length") if isinstance(event, TurnDone) else event
+
+    monkeypatch.setattr(Answer, "__setattr__", set_and_look)
+    desk = Desk(lambda: Cut(word_seconds=0), store)
+    wait(ask(desk, "please crash"))
+    wait(ask(desk, "hello"))
+    assert seen == [("failed", "The engine fell over on purpose.", False), ("done", "", True)]
 
 
 def test_a_turn_runs_in_the_context_of_who_asked_for_it(store: FileStore) -> None:
