@@ -71,8 +71,11 @@ class Page(gr.Blocks):
 
     def handle_streaming_diffs(self, block_fn: Any, data: list[Any], *arguments: Any, final: bool, **named: Any) -> list[Any]:
         """As Gradio's, but the end of an event says nothing once more: it would show a whole conversation anew that is shown already."""
-        told = super().handle_streaming_diffs(block_fn, unpacked(data), *arguments, final=final, **named)
-        return [gr.skip() for _ in told] if final else told
+        values = unpacked(data)
+        told = super().handle_streaming_diffs(block_fn, list(values), *arguments, final=final, **named)
+        if final:
+            return [gr.skip() for _ in told]
+        return [one if one is value else right(one, value) for one, value in zip(told, values)]
 
     async def process_api(self, *arguments: Any, **named: Any) -> dict[str, Any]:
         output = await super().process_api(*arguments, **named)
@@ -142,6 +145,12 @@ def written(block: Any, value: Any) -> Any:
         return {**value, "value": written(block, value["value"])} if "value" in value else value
     made = block.postprocess(value)
     return made.model_dump() if hasattr(made, "model_dump") else made
+
+
+def right(edits: list[Any], value: Any) -> list[Any]:
+    """A difference as Gradio tells it, or all of the value where several items of lists are gone: it counts these wrongly."""
+    gone = [path for kind, path, _ in edits if kind == "delete" and isinstance(path[-1], int)]
+    return [["replace", [], value]] if len(gone) > 1 else edits
 
 
 def unpacked(data: Iterable[Any]) -> list[Any]:

@@ -1,6 +1,7 @@
 """What Page and Line leave out of Gradio's work, and that the rest of it stays."""
 
 import asyncio
+import copy
 from typing import Any
 
 import gradio as gr
@@ -40,6 +41,39 @@ def test_a_growing_answer_is_sent_as_its_difference_and_not_once_more_at_the_end
     assert len(asyncio.run(wire("one"))[0]) == 61
     assert asyncio.run(wire("one two"))[0] == [["append", [60, "content", 0, "text"], " two"]]
     assert asyncio.run(wire("one two", final=True)) == [gr.skip(), gr.skip()]
+
+
+def patched(value: Any, edits: list[Any]) -> Any:
+    """What a browser makes of a value and a difference."""
+    for kind, path, new in edits:
+        if not path:
+            value = value + new if kind == "append" else new
+            continue
+        place = value
+        for step in path[:-1]:
+            place = place[step]
+        if kind == "delete":
+            place.pop(path[-1])
+        elif kind == "add" and isinstance(place, list):
+            place.insert(path[-1], new)
+        else:
+            place[path[-1]] = place[path[-1]] + new if kind == "append" else new
+    return value
+
+
+def test_another_conversation_with_fewer_messages_is_told_right() -> None:
+    with Page() as page:
+        chat = gr.Chatbot()
+        page.load(lambda: {}, None, [chat])
+    function = page.fns[0]
+
+    def told(*lengths: int) -> list[Any]:
+        shown = [{"role": "user", "content": [f"{lengths} {number}" for number in range(length)]} for length in lengths]
+        return page.handle_streaming_diffs(function, [Ready(shown)], session_hash="a", run="b", final=False)
+
+    shown = copy.deepcopy(told(1, 4, 1, 3)[0])
+    shown = patched(shown, told(1, 2)[0])
+    assert shown == [{"role": "user", "content": [f"(1, 2) {number}" for number in range(length)]} for length in (1, 2)]
 
 
 def test_a_light_update_is_sent_as_it_is_and_others_make_their_component_anew() -> None:
