@@ -17,8 +17,13 @@ from gradio import processing_utils, utils
 from gradio.blocks import Block
 from gradio.components.base import FormComponent
 from gradio.queueing import Queue
+from gradio.server_messages import ProcessCompletedMessage
 
 from app.files import FileStore
+
+KEPT = 1.0  # seconds after its last event for which a tab's connection is kept: browsers have few of them for all tabs of a page
+ENDING = 0.5  # seconds in which a browser knows for sure that its connection was ended
+REST = "rest"  # the event that keeps it
 
 
 class Ready:
@@ -83,38 +88,75 @@ class Page(gr.Blocks):
 
 
 class Line(Queue):
-    """Gradio's queue, which waits for the next event instead of looking whether there is one."""
+    """Gradio's queue, which waits for the next event instead of looking whether there is one, and keeps a tab's connection for a moment.
+
+    Gradio ends a tab's connection with its last event. A browser that is told so after it was told of another event, which began meanwhile,
+    would never hear of that one: it believed that it was connected. And just when an answer is there the next message is sent."""
+
+    stopped: bool
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.progress_update_sleep_when_free = 1.0  # for gr.Progress, which the page does not use
         self._news = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._rests: dict[str, asyncio.TimerHandle] = {}  # by tab: when its connection ends
+        self._ending: set[str] = set()  # tabs whose connection was just ended
 
-    async def push(self, *arguments: Any, **named: Any) -> Any:
+    async def push(self, body: Any, *arguments: Any, **named: Any) -> Any:
         try:
-            return await super().push(*arguments, **named)
+            told = await super().push(body, *arguments, **named)
         finally:
             self._news.set()
+        self._keep(body.session_hash)
+        if body.session_hash in self._ending:  # the event begins, but the browser hears of it only when it knows of that end
+            await asyncio.sleep(ENDING)
+        return told
 
-    async def process_events(self, *arguments: Any, **named: Any) -> None:
+    async def process_events(self, events: list[Any], *arguments: Any, **named: Any) -> None:
         try:
-            await super().process_events(*arguments, **named)
+            await super().process_events(events, *arguments, **named)
         finally:
             self._news.set()  # another one may have waited for its place
+            for event in events:
+                self._keep(event.session_hash)
 
-    stopped: bool
+    def _keep(self, tab: str) -> None:
+        """Keep a tab's connection: to Gradio it is one more event, which ends when there was no other one for a while."""
+        if tab in self.pending_event_ids_session:
+            self.pending_event_ids_session[tab].add(REST)
+            if tab in self._rests:
+                self._rests[tab].cancel()
+            self._rests[tab] = asyncio.get_running_loop().call_later(KEPT, self._end, tab)
+
+    def _end(self, tab: str) -> None:
+        del self._rests[tab]
+        if tab not in self.pending_messages_per_session:  # the browser has gone
+            self.pending_event_ids_session.pop(tab, None)
+        elif self.pending_event_ids_session.get(tab) == {REST}:
+            self.pending_messages_per_session[tab].put_nowait(ProcessCompletedMessage(event_id=REST, output={}, success=True))
+            self._ending.add(tab)
+            asyncio.get_running_loop().call_later(ENDING, self._ending.discard, tab)
+        else:  # its last event has not come to its end
+            self._keep(tab)
 
     async def start_processing(self) -> None:
         """Gradio's loop, but for the waiting."""
+        self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
         try:
             while not self.stopped:
-                await self._news.wait()
-                self._news.clear()
                 while None in self.active_jobs and (found := self.get_events()) is not None:
                     self._begin(*found)
+                await self._news.wait()
+                self._news.clear()
         finally:
             self.stopped = True
             self._cancel_asyncio_tasks()
+
+    def close(self) -> None:
+        super().close()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._news.set)  # it is another thread that closes
 
     def _begin(self, events: list[Any], batch: bool, concurrency_id: str) -> None:
         self.active_jobs[self.active_jobs.index(None)] = events

@@ -1,7 +1,8 @@
-"""A telephone line to the page that a test can cut: a TCP relay on a port of its own."""
+"""A telephone line to the page that a test can cut or disturb: a TCP relay on a port of its own."""
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ class Line:
         parts = urlsplit(server)
         self._server = (parts.hostname, parts.port)
         self._whole = True
+        self.late: tuple[bytes, float] | None = None  # words of the server that are so many seconds late, and what follows them there
         self._open: list[socket.socket] = []
         self._door = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._door.getsockname()[1]}/"
@@ -49,7 +51,11 @@ class Line:
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         try:
             while data := source.recv(65536):
-                sink.sendall(data)
+                late = data.find(self.late[0]) if self.late else -1
+                if self.late and late >= 0:
+                    sink.sendall(data[:late])
+                    time.sleep(self.late[1])
+                sink.sendall(data[max(late, 0) :])
         except OSError:
             pass
         self._hang_up(source)

@@ -30,6 +30,15 @@ def test_the_connection_is_lost_while_a_film_is_made(open_page: Callable, addres
         answered(page, 2)
 
 
+def test_the_next_message_is_sent_while_the_end_of_the_last_ones_connection_is_on_its_way(open_page: Callable, address: str) -> None:
+    with line_to(address) as line:
+        line.late = (b"close_stream", 1.0)
+        page = open_page(at=line.address)
+        for turn in range(3):
+            send(page, "hello")
+            answered(page, turn + 1)
+
+
 def test_the_server_is_started_anew(open_page: Callable, tmp_path: Path) -> None:
     server = Server(tmp_path)
     try:
