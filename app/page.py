@@ -190,9 +190,10 @@ def written(block: Any, value: Any) -> Any:
 
 
 def right(edits: list[Any], value: Any) -> list[Any]:
-    """A difference as Gradio tells it, or all of the value where several items of lists are gone: it counts these wrongly."""
+    """A difference as Gradio tells it, or all of the value. A browser changes an update in its place, perhaps before it has shown it: the
+    message box would not be emptied. And where several items of lists are gone Gradio counts these wrongly."""
     gone = [path for kind, path, _ in edits if kind == "delete" and isinstance(path[-1], int)]
-    return [["replace", [], value]] if len(gone) > 1 else edits
+    return [["replace", [], value]] if len(gone) > 1 or (edits and isinstance(value, dict)) else edits
 
 
 def unpacked(data: Iterable[Any]) -> list[Any]:

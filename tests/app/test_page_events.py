@@ -84,6 +84,22 @@ def test_another_conversation_with_fewer_messages_is_told_right() -> None:
     assert shown == [{"role": "user", "content": [f"(1, 2) {number}" for number in range(length)]} for length in (1, 2)]
 
 
+def test_an_update_that_the_browser_has_not_shown_yet_stays_what_it_is() -> None:
+    """Messages that are there before the browser knows of their event are taken all at once, and shown after that."""
+    with Page() as page:
+        box = gr.MultimodalTextbox()
+        page.load(lambda: {}, None, [box])
+    function, emptied = page.fns[0], gr.update(value={"text": "", "files": []}, stop_btn=True)
+
+    def told(update: Any) -> Any:
+        return page.handle_streaming_diffs(function, [dict(update)], session_hash="a", run="b", final=False)[0]
+
+    first = copy.deepcopy(told(emptied))
+    second = patched(first, told(gr.skip()))
+    third = patched(second, told(gr.update(stop_btn=False)))
+    assert [first, second, third] == [emptied, gr.skip(), gr.update(stop_btn=False)]
+
+
 def test_a_light_update_is_sent_as_it_is_and_others_make_their_component_anew() -> None:
     with Page() as page:
         box, radio = gr.MultimodalTextbox(), gr.Radio(["a"])
