@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from nextgpt_core.checkpoints import assemble, fingerprint, read_metadata, read_pickle, read_tensors, save_tensors
 from nextgpt_core.decoders.base import Vocoder
-from nextgpt_core.decoders.mean import ConditionalMean
+from nextgpt_core.decoders.mean import ConditionalMean, Mean
+from nextgpt_core.decoders.staged import StagedMean
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class DecoderFolder:
     # What decoder.json may say. pixels: a side or [height, width]; mel: arguments of the Griffin-Lim vocoder; mean: shape of its latents;
     # safety: false leaves the safety checker out.
     SETTINGS: ClassVar[frozenset[str]] = frozenset(
-        {"pixels", "patch", "frames", "fps", "seconds", "rate", "steps", "guidance", "scheduler", "mel", "mean", "safety"}
+        {"pixels", "patch", "frames", "fps", "seconds", "rate", "steps", "guidance", "scheduler", "mel", "mean", "layers", "safety"}
     )
 
     def __init__(self, path: Path, *, defaults: dict[str, Any], dtype: torch.dtype) -> None:
@@ -62,19 +63,19 @@ class DecoderFolder:
             "mean": self.mean(),
         }
 
-    def mean(self) -> ConditionalMean | None:
+    def mean(self) -> Mean | None:
         """The regression mean, where decoder.json names one."""
         shape = self.settings.get("mean")
         if shape is None:
             return None
         tensors = read_tensors(self.path / "mean.safetensors")
-        width, condition = tensors["inner.weight"].shape if "inner.weight" in tensors else (1, 1)
-        depth = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
-        arranger = None
-        if "arranger.places" in tensors:
-            blocks = {name.split(".")[2] for name in tensors if name.startswith("arranger.blocks.")}
-            arranger = (tensors["arranger.places"].shape[-1], len(blocks))
-        make = partial(ConditionalMean, condition=condition, shape=tuple(shape), width=width, depth=depth, arranger=arranger)
+        if "painter" in tensors:
+            width, condition, _ = _sizes(tensors, "drawing.")
+            sizes: dict[str, Any] = {"width": width, "sprite": tensors["painter"].shape[0], "staging": _sizes(tensors, "staging.")[0]}
+            make: Any = partial(StagedMean, condition=condition, shape=tuple(shape), layers=self.settings.get("layers", 1), **sizes)
+        else:
+            width, condition, depth = _sizes(tensors, "")
+            make = partial(ConditionalMean, condition=condition, shape=tuple(shape), width=width, depth=depth)
         return assemble(make, tensors, name=str(self.path / "mean.safetensors"), dtype=self.dtype)
 
     def sides(self) -> tuple[int, int]:
@@ -147,6 +148,13 @@ class DecoderFolder:
         from nextgpt_core.decoders.safety import SafetyChecker  # the published preset only
 
         return SafetyChecker.from_folder(folder, dtype=self.dtype)
+
+
+def _sizes(tensors: dict[str, Tensor], prefix: str) -> tuple[int, int, int]:
+    """Width, condition and depth of a ConditionalMean by its tensors."""
+    inner = tensors.get(f"{prefix}inner.weight", torch.empty(1, 1))
+    blocks = {name.removeprefix(prefix).split(".")[1] for name in tensors if name.startswith(f"{prefix}blocks.")}
+    return inner.shape[0], inner.shape[1], len(blocks)
 
 
 def hub_tensors(folder: Path) -> dict[str, Tensor]:

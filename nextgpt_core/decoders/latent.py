@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from nextgpt_core.decoders.base import DecoderSettings, StepCallback
 from nextgpt_core.decoders.diffusion import denoise, make_scheduler
-from nextgpt_core.decoders.mean import ConditionalMean
+from nextgpt_core.decoders.mean import Mean
 from nextgpt_core.decoders.preview import LinearPreview
 from nextgpt_core.errors import ConfigError, GenerationError, NextGPTError, OutOfMemory, is_out_of_memory
 
@@ -37,7 +37,7 @@ class LatentDecoder(ABC):
         defaults: DecoderSettings,
         scheduler: str = "dpm++",
         patch: int = 1,
-        mean: ConditionalMean | None = None,
+        mean: Mean | None = None,
         tiling: bool = False,
     ) -> None:
         """`noise_schedule` is a diffusers scheduler_config; `unconditional` [L, D] is the encoding of ""; the VAE sees pictures whose

@@ -56,6 +56,6 @@ STAGES: dict[str, Stage] = {
         Stage(name="encoder", dataset="captions", rates={"input_projection": 5e-4}, noise=0.15),
         # Decoder side: the states at the signal tokens are pulled to the decoder's own text embedding; nothing upstream of them
         # changes, so they are computed once.
-        Stage(name="decoder", dataset="states", rates={"output_projections": 1e-3}, alignment=1.0, noise=0.4, decay=0.02),
+        Stage(name="decoder", dataset="states", rates={"output_projections": 1e-3}, alignment=1.0, noise=0.15, decay=0.02),
     )
 }

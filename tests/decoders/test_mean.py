@@ -1,8 +1,6 @@
 """The regression half of a decoder: what is added to the denoised residual, at every length, and how it is read and learnt."""
 
-import itertools
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -15,13 +13,6 @@ from nextgpt_core.errors import CheckpointMismatch
 from nextgpt_core.train.nano.denoiser import LatentSet
 from nextgpt_core.train.nano.mean import residual, train_mean
 from tests.decoders.test_decoders import FOLDER_SETTINGS, image_decoder, write_folder
-
-
-@pytest.fixture
-def same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A processor clock by which every machine takes as many steps: a tenth of a second for each of the three looks at it."""
-    ticks = itertools.count()
-    monkeypatch.setattr(time, "process_time", lambda: next(ticks) / 30)
 
 
 def make_mean(shape: tuple[int, ...]) -> ConditionalMean:
@@ -87,30 +78,3 @@ def test_training_learns_the_mean_and_leaves_a_unit_residual(tmp_path: Path):
     left = residual(mean, data)
     assert float(mean.scale) < 0.5  # of a deviation of about 1 before
     assert left.latents.float().std() == pytest.approx(1.0, abs=0.05)
-
-
-def test_the_mlp_learns_the_plain_thing_and_the_arranger_the_rest(tmp_path: Path, same_steps: None):
-    """Things of four cells that a condition's last element turns upside down."""
-    generator = torch.Generator().manual_seed(0)
-    pictures = torch.randn(4, 3, 2, 2, generator=generator)
-    pairs = [(thing, turn) for thing in range(4) for turn in (0, 1)]
-    conditions = torch.stack([4 * torch.cat([torch.eye(4)[thing], torch.tensor([float(turn), 0.0])]) for thing, turn in pairs])
-    latents = torch.stack([pictures[thing].flip(1) if turn else pictures[thing] for thing, turn in pairs])
-    plain = torch.tensor([pairs.index((thing, 0)) for thing, _ in pairs])
-    data = LatentSet(latents, conditions, torch.ones(len(pairs)), torch.zeros(6))
-    mean = train_mean(data, run=tmp_path, cpu_minutes=0.6, width=64, plain=plain, arranger=(32, 2))
-    with torch.no_grad():
-        assert (mean.plain(conditions) - latents[plain]).square().mean() < 0.1
-        assert (mean(conditions) - latents).square().mean() < 0.1
-
-
-def test_a_folder_tells_the_size_of_an_arranger(tmp_path: Path):
-    decoder = image_decoder()
-    shape = tuple(decoder.latent_shape(decoder.defaults)[1:])
-    write_folder(tmp_path, decoder, FOLDER_SETTINGS["image"])
-    mean = ConditionalMean(condition=int(torch.Size(decoder.condition_shape).numel()), shape=shape, width=8, arranger=(16, 3))
-    save_tensors(mean.state_dict(), tmp_path / "mean.safetensors")
-    settings = json.loads((tmp_path / "decoder.json").read_text())
-    (tmp_path / "decoder.json").write_text(json.dumps({**settings, "mean": list(shape)}))
-    loaded = StableDiffusionDecoder.from_folder(tmp_path).mean
-    assert loaded is not None and loaded.arranger is not None and len(loaded.arranger.blocks) == 3

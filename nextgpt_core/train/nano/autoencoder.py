@@ -53,8 +53,19 @@ def fit_autoencoder(frames: Tensor, *, latents: int) -> AutoencoderTiny:
 @torch.no_grad()
 def encode_frames(vae: Any, frames: Tensor, *, batch: int = 256) -> Tensor:
     """uint8 [n, 3, PIXELS, PIXELS] -> float32 [n, latents, GRID, GRID] of unit variance."""
-    parts = [vae.encoder(F.pixel_unshuffle(part.float() / 127.5 - 1, PATCH)) for part in frames.split(batch)]
-    return torch.cat(parts) * vae.config.scaling_factor
+    weight, bias = linear_encoder(vae)
+    parts = [F.conv2d(F.avg_pool2d(part.float() / 255, 2), weight, bias, stride=_COARSE) for part in frames.split(batch)]
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def linear_encoder(vae: Any) -> tuple[Tensor, Tensor]:
+    """The encoder's outer taps are zero and it is constant on 2 x 2 pixels; so it is one convolution over pictures of half the size with
+    colours 0..1: (weight [latents, 3, PATCH / 2, PATCH / 2], bias [latents])."""
+    latents, scale = vae.config.latent_channels, vae.config.scaling_factor
+    project = _convs(vae.encoder)[0]
+    fine = project.weight[:latents, :, 1, 1].unflatten(1, (3, _COARSE, 2, _COARSE, 2))
+    return fine.sum((3, 5)) * scale, project.bias[:latents] * scale
 
 
 @torch.no_grad()

@@ -13,7 +13,8 @@ from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from nextgpt_core.checkpoints import read_tensors, save_tensors
-from nextgpt_core.decoders.mean import ConditionalMean
+from nextgpt_core.decoders.mean import Mean
+from nextgpt_core.decoders.staged import StagedMean
 from nextgpt_core.train.nano.muon import Muon
 from nextgpt_core.train.nano.session import Session, learning_rate
 from nextgpt_core.train.nano.text_space import CONDITION_SCALE, encode_texts
@@ -187,12 +188,12 @@ def export_decoder(
     unconditional: Tensor,
     settings: dict[str, Any],
     prediction: str = "v_prediction",
-    mean: ConditionalMean | None = None,
+    mean: Mean | None = None,
 ) -> None:
     """Write a decoder folder: diffusers' subfolders in float16, unconditional.safetensors [1, 384], decoder.json and the mean, if any."""
     if mean is not None:
         save_tensors(mean.state_dict(), folder / "mean.safetensors", dtype=torch.float16)
-        settings = {**settings, "mean": list(mean.shape)}
+        settings = {**settings, "mean": list(mean.shape), **({"layers": mean.layers} if isinstance(mean, StagedMean) else {})}
     copy.deepcopy(unet).half().save_pretrained(folder / "unet")
     copy.deepcopy(vae).half().save_pretrained(folder / "vae")
     noise_schedule(prediction_type=prediction).save_pretrained(folder / "scheduler")

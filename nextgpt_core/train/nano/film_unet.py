@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from nextgpt_core.decoders.zeroscope import ZeroscopeDecoder
 from nextgpt_core.train.nano import autoencoder as codec
 from nextgpt_core.train.nano.denoiser import LatentSet, export_decoder, read_latents, train_denoiser, write_latents
-from nextgpt_core.train.nano.films import FRAMES, MOTIONS, FilmScene, caption, is_held_out, render
-from nextgpt_core.train.nano.mean import residual, train_mean
-from nextgpt_core.train.nano.pictures import BACKGROUNDS, PictureScene
+from nextgpt_core.train.nano.films import FRAMES, MOTIONS, FilmScene, caption, is_held_out, poses, render, sample_film
+from nextgpt_core.train.nano.mean import residual
+from nextgpt_core.train.nano.pictures import BACKGROUNDS, COLOURS, SIZES, PictureScene
 from nextgpt_core.train.nano.sources import CACHE
+from nextgpt_core.train.nano.staging import train_staged
 from nextgpt_core.train.nano.text_space import CONDITION_SCALE, encode_texts
 from nextgpt_core.train.nano.world import Thing, things
 
@@ -31,7 +32,8 @@ EXPORT = Path("checkpoints/nano/decoders/video")
 LATENTS = CACHE / "nano" / "film_latents.safetensors"
 SETTINGS: dict[str, Any] = {"pixels": codec.PIXELS, "patch": codec.PATCH, "frames": FRAMES, "fps": 8, "steps": 12, "guidance": 1.5}
 PREDICTION = "sample"
-CHANNELS = 64  # latents of a cell
+CHANNELS = 128  # latents of a cell
+_MIXED = 14  # films of a thing with attributes, beside the plain ones
 
 
 def make_unet() -> Any:
@@ -51,12 +53,15 @@ def make_unet() -> Any:
 
 
 def train_film_unet(
-    *, cpu_minutes: float = 45, mean_minutes: float = 7, batch: int = 6, peak: float = 1e-3, every: int = 150, run: Path = RUN
+    *, cpu_minutes: float = 3, mean_minutes: float = 18, batch: int = 6, peak: float = 1e-3, every: int = 0, run: Path = RUN
 ) -> None:
-    """Train (resumes), with a sheet of film strips and an exported decoder folder every `every` steps."""
+    """Train (resumes), with a sheet of film strips and an exported decoder folder at the end, and every `every` steps if that is not 0."""
     torch.manual_seed(0)
     data, vae = load_latents()
-    mean = train_mean(data, run=run.with_name("film_mean"), cpu_minutes=mean_minutes)
+    found, places = scenes(), {thing: place for place, thing in enumerate(things())}
+    shown = torch.tensor([places[scene.picture.thing] for scene in found])
+    where = torch.from_numpy(np.stack([poses(scene) for scene in found])).float()[:, :, None]
+    mean = train_staged(data, vae, shown, where, run=run.with_name("film_mean"), cpu_minutes=mean_minutes, staged=16)
     data = residual(mean, data)
     unet = make_unet()
     nn.init.zeros_(unet.conv_out.weight)  # the first residual is none
@@ -82,33 +87,48 @@ def predict(unet: Any, noisy: Tensor, times: Tensor, conditions: Tensor) -> Tens
 
 
 def load_latents(path: Path = LATENTS) -> tuple[LatentSet, AutoencoderTiny]:
-    """The cached films and their autoencoder, built on first use (two minutes)."""
+    """The cached films and their autoencoder, built on first use (eight minutes)."""
     if not path.exists():
         build_latents(path)
     return read_latents(path), AutoencoderTiny.from_pretrained(path.parent / "film_vae").eval()
 
 
 def build_latents(path: Path = LATENTS, *, seed: int = 5) -> None:
-    """Each thing in each motion but its held-out one, on white, and once on another background."""
+    """Each thing in each motion but its held-out one, plainly and with attributes."""
     rng = np.random.default_rng(seed)
-    vae = codec.fit_autoencoder(
-        _frames([scene for row in rng.choice(len(things()), 40) for scene in _scenes(things()[row], 0)]), latents=CHANNELS
-    )
-    latents, scenes = [], []
-    for row, thing in enumerate(things()):
-        chosen = _scenes(thing, row)
-        shape = (len(chosen), FRAMES, CHANNELS, codec.GRID, codec.GRID)
-        latents.append(codec.encode_frames(vae, _frames(chosen)).view(shape).transpose(1, 2).half())
-        scenes += chosen
+    vae = codec.fit_autoencoder(_frames([sample_film(rng) for _ in range(600)]), latents=CHANNELS)
     vae.save_pretrained(path.parent / "film_vae")
-    write_latents(path, torch.cat(latents), [caption(scene) for scene in scenes], torch.ones(len(scenes)))
+    latents, found = [], scenes()
+    for begin in range(0, len(found), 24):
+        some = found[begin : begin + 24]
+        encoded = codec.encode_frames(vae, _frames(some))
+        latents.append(encoded.unflatten(0, (len(some), FRAMES)).transpose(1, 2).half())
+    write_latents(path, torch.cat(latents), [caption(scene) for scene in found], torch.ones(len(found)))
 
 
-def _scenes(thing: Thing, row: int) -> list[FilmScene]:
-    grounds = [name for name in BACKGROUNDS if name != "white"]
+def scenes(*, seed: int = 6) -> list[FilmScene]:
+    """The set's films in its order."""
+    rng = np.random.default_rng(seed)
+    return [scene for thing in things() for scene in _scenes(rng, thing)]
+
+
+def _scenes(rng: np.random.Generator, thing: Thing) -> list[FilmScene]:
     motions = [motion for motion in MOTIONS if not is_held_out(thing, motion)]
-    coloured = PictureScene(thing, background=grounds[row % len(grounds)])
-    return [FilmScene(PictureScene(thing), motion) for motion in motions] + [FilmScene(coloured, motions[row % len(motions)])]
+    plain = [FilmScene(PictureScene(thing), motion) for motion in motions]
+    return plain + [FilmScene(_attributes(rng, thing), str(rng.choice(motions))) for _ in range(_MIXED)]
+
+
+def _attributes(rng: np.random.Generator, thing: Thing) -> PictureScene:
+    """One to three of: another ground, another colour, another size."""
+    ground, colour, size = rng.random(3) < ((0.7, 0.4, 0.2) if rng.random() < 0.7 else (1.0, 1.0, 0.3))
+    dye = str(rng.choice(list(COLOURS))) if colour or not (ground or size) else ""
+    grounds = [name for name in BACKGROUNDS if name not in ("white", dye)]
+    return PictureScene(
+        thing,
+        colour=dye,
+        background=str(rng.choice(grounds)) if ground else "white",
+        size=str(rng.choice([name for name in SIZES if name])) if size else "",
+    )
 
 
 def _frames(scenes: Sequence[FilmScene]) -> Tensor:

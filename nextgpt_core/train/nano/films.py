@@ -62,6 +62,13 @@ def caption(scene: FilmScene) -> str:
     return f"{said} {scene.motion}{pictures.caption(replace(scene.picture, position='', count=1)).removeprefix(said)}"
 
 
+def poses(scene: FilmScene) -> np.ndarray:
+    """Where the thing is in each frame, [FRAMES, 6]: x, y, log of the side, cosine and sine of the angle, opacity (as Path has them)."""
+    path = MOTIONS[scene.motion](scene.strength)
+    angle = np.deg2rad(path.angle)
+    return np.stack([path.x, path.y, np.log(path.side * _zoom(scene.picture)), np.cos(angle), np.sin(angle), path.opacity], -1)
+
+
 def render(scene: FilmScene, pixels: int) -> np.ndarray:
     """The film as uint8 [FRAMES, pixels, pixels, 3]."""
     picture = scene.picture
@@ -70,5 +77,9 @@ def render(scene: FilmScene, pixels: int) -> np.ndarray:
         drawing = drawing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if picture.turn:
         drawing = drawing.rotate(picture.turn, Image.Resampling.BICUBIC)
-    zoom = picture.zoom * SIZES[picture.size] / SIZES[""]
-    return animate(np.asarray(drawing), BACKGROUNDS[picture.background], MOTIONS[scene.motion](scene.strength), pixels=pixels, zoom=zoom)
+    path = MOTIONS[scene.motion](scene.strength)
+    return animate(np.asarray(drawing), BACKGROUNDS[picture.background], path, pixels=pixels, zoom=_zoom(picture))
+
+
+def _zoom(picture: PictureScene) -> float:
+    return picture.zoom * SIZES[picture.size] / SIZES[""]

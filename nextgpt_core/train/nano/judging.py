@@ -9,11 +9,12 @@ from nextgpt_core.errors import NextGPTError
 
 log = logging.getLogger(__name__)
 
-# modality -> module and class; each module also has `judge_accuracy(judge)`
+# modality (or what is looked at in it) -> module and class; each module also has `judge_accuracy(judge)`
 JUDGES = {
     "image": ("nextgpt_core.train.nano.picture_judge", "PictureJudge"),
     "audio": ("nextgpt_core.train.nano.audio_judge", "AudioJudge"),
     "video": ("nextgpt_core.train.nano.film_judge", "FilmJudge"),
+    "attributes": ("nextgpt_core.train.nano.attribute_judge", "AttributeJudge"),
 }
 
 

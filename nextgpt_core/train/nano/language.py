@@ -25,7 +25,7 @@ from nextgpt_core.train.half import freeze_in_half, half_head
 from nextgpt_core.train.loop import STATE_FILE, Budget, Losses, batch_embeddings, batch_losses, span_states, train
 from nextgpt_core.train.losses import alignment_loss
 from nextgpt_core.train.nano import audio_denoiser, film_unet, mosit, picture_unet
-from nextgpt_core.train.nano.denoiser import read_captions, write_projected
+from nextgpt_core.train.nano.denoiser import read_captions, whitening, write_projected
 from nextgpt_core.train.nano.pools import Pools
 from nextgpt_core.train.nano.scenes import MediaSource, RenderedScenes
 from nextgpt_core.train.nano.stand_ins import StandIns, warm_start
@@ -39,6 +39,8 @@ RUNS = Path("runs") / "nano" / "language"
 CPU_MINUTES = {"instruction": 40, "media": 130, "encoder": 20, "decoder": 8}  # in this order
 DECODERS: dict[str, Any] = {"image": picture_unet, "audio": audio_denoiser, "video": film_unet}
 DIALOGUES = {"captions": 6_000, "states": 7_500, "mosit": 5_000}
+STATEMENTS = {"image": 1.4, "video": 0.87, "audio": 0.33}  # captions that decoders learn from, as shares of "states"
+_WHITENED = 0.5  # weight of the distance that counts rare directions as much as common ones: what tells captions of one thing apart
 
 
 class CaptionSpace:
@@ -134,12 +136,15 @@ class Recipe:
         dialogues = self.samples(_making(self.dialogues["states"] // 12), self.stand_ins)
         spans = joined([self.states(dialogues), *(self.statements(modality)[1] for modality in DECODERS)])
         deviation, network = noise * spans.states.std(), next(iter(self.model.signals))
+        whiten, _ = whitening(spans.wanted[:, 0])
 
         def losses_of(step: int) -> Losses:
             generator = torch.Generator().manual_seed(step)
             chosen = torch.randint(len(spans.states), (batch,), generator=generator)
             blurred = spans.states[chosen] + deviation * torch.randn(spans.states[chosen].shape, generator=generator)
-            return {"alignment": alignment_loss(self.model.condition(network, blurred, spans.embeddings[chosen]), spans.wanted[chosen])}
+            made, wanted = self.model.condition(network, blurred, spans.embeddings[chosen]), spans.wanted[chosen]
+            rare = ((made - wanted) @ whiten).square().mean()
+            return {"alignment": alignment_loss(made, wanted) + _WHITENED * rare}
 
         return losses_of
 
@@ -162,7 +167,7 @@ class Recipe:
         """Captions that the modality's decoder learns from, and the spans of statements with them; computed once."""
         if modality not in self._statements:
             DECODERS[modality].load_latents()
-            captions = _spread(read_captions(DECODERS[modality].LATENTS), self.dialogues["states"] // 3)
+            captions = _spread(read_captions(DECODERS[modality].LATENTS), int(self.dialogues["states"] * STATEMENTS[modality]))
             dialogues = [mosit.statement(modality, said, seed=place) for place, said in enumerate(captions)]
             self._statements[modality] = captions, self.states(self.samples(dialogues, self.stand_ins))
         return self._statements[modality]

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nextgpt_core.decoders.mean import ConditionalMean
+from nextgpt_core.decoders.mean import ConditionalMean, Mean
 from nextgpt_core.train.half import half_context
 from nextgpt_core.train.nano.denoiser import LatentSet, whitening
 from nextgpt_core.train.nano.session import Session, learning_rate
@@ -19,32 +19,12 @@ _CONDITION_NOISE = 0.3  # on elements of unit variance
 
 
 def train_mean(
-    data: LatentSet,
-    *,
-    run: Path,
-    cpu_minutes: float,
-    width: int = 1024,
-    depth: int = 2,
-    peak: float = 1e-3,
-    seed: int = 0,
-    plain: Tensor | None = None,
-    arranger: tuple[int, int] = (256, 4),
+    data: LatentSet, *, run: Path, cpu_minutes: float, width: int = 1024, depth: int = 2, peak: float = 1e-3, seed: int = 0
 ) -> ConditionalMean:
-    """Least squares from conditions, as the output projection gives them, to latents; resumes from `run`.
-
-    `plain` [n] gives for every row the row of the same thing by itself: then the MLP learns only those, and an arranger the rest.
-    """
+    """Least squares from conditions, as the output projection gives them, to latents; resumes from `run`."""
     torch.manual_seed(seed)
-    shape = tuple(data.latents.shape[1:])
-    mean = ConditionalMean(
-        condition=data.conditions.shape[1], shape=shape, width=width, depth=depth, arranger=None if plain is None else arranger
-    )
-    torch.nn.init.zeros_(mean.outer.weight)
-    with torch.no_grad():  # begins with decorrelated conditions
-        matrix, centre = whitening(data.conditions.float())
-        for inner in (mean.inner, *([] if mean.arranger is None else [mean.arranger.told[0]])):
-            inner.weight.copy_(inner.weight @ matrix)
-            inner.bias.copy_(-inner.weight @ centre)
+    mean = ConditionalMean(condition=data.conditions.shape[1], shape=tuple(data.latents.shape[1:]), width=width, depth=depth)
+    see_decorrelated(mean, data.conditions.float())
     optimizer = torch.optim.AdamW(mean.parameters(), lr=peak, weight_decay=1e-3)
     session = Session(run, cpu_seconds=cpu_minutes * 60, state={"mean": mean, "optimizer": optimizer})
     generator = torch.Generator().manual_seed(seed + session.step)
@@ -53,16 +33,9 @@ def train_mean(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(session.progress, peak=peak, cooldown=0.9)
         rows = torch.multinomial(data.weights, _BATCH, replacement=True, generator=generator)
-        conditions = data.seen(rows, generator, noise=_CONDITION_NOISE)
         with half_context():
-            made = mean(conditions) if plain is None else mean.plain(conditions)
-        wanted = data.latents[rows].float()
-        loss = (made.float() - wanted).square().mean()
-        if plain is not None and mean.arranger is not None:
-            alone = data.latents[plain[rows]].float()
-            known = torch.rand(len(rows), generator=generator) < 0.5  # else as the MLP has it so far
-            given = torch.where(known[:, None, None, None], alone, made.detach().float())
-            loss = (mean.arranger(given, conditions) - wanted).square().mean() + (made.float() - alone).square().mean()
+            made = mean(data.seen(rows, generator, noise=_CONDITION_NOISE))
+        loss = (made.float() - data.latents[rows].float()).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -73,8 +46,17 @@ def train_mean(
     return mean.eval().requires_grad_(False)
 
 
+@torch.no_grad()
+def see_decorrelated(mean: ConditionalMean, conditions: Tensor) -> None:
+    """First weights by which a network begins with decorrelated conditions, and with zeros."""
+    matrix, centre = whitening(conditions)
+    mean.inner.weight.copy_(mean.inner.weight @ matrix)
+    mean.inner.bias.copy_(-mean.inner.weight @ centre)
+    torch.nn.init.zeros_(mean.outer.weight)
+
+
 @torch.inference_mode()
-def residual(mean: ConditionalMean, data: LatentSet, *, batch: int = 256) -> LatentSet:
+def residual(mean: Mean, data: LatentSet, *, batch: int = 256) -> LatentSet:
     """What the mean leaves of the latents, at unit variance; sets `mean.scale` to what was divided by."""
     starts = range(0, len(data.latents), batch)
     parts = [data.latents[i : i + batch].float() - mean(data.best(slice(i, i + batch))) for i in starts]

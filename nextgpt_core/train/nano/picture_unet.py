@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,15 +18,15 @@ from nextgpt_core.train.nano import autoencoder
 from nextgpt_core.train.nano.denoiser import (
     LatentSet,
     export_decoder,
-    read_captions,
     read_latents,
     train_denoiser,
     whitening,
     write_latents,
 )
-from nextgpt_core.train.nano.mean import residual, train_mean
-from nextgpt_core.train.nano.pictures import BACKGROUNDS, COLOURS, POSITIONS, SIZES, PictureScene, caption, render, sample_picture
+from nextgpt_core.train.nano.mean import residual
+from nextgpt_core.train.nano.pictures import BACKGROUNDS, COLOURS, POSITIONS, SIZES, PictureScene, caption, places, render, sample_picture
 from nextgpt_core.train.nano.sources import CACHE
+from nextgpt_core.train.nano.staging import train_staged
 from nextgpt_core.train.nano.text_space import CONDITION_SCALE, encode_texts
 from nextgpt_core.train.nano.world import Thing, things
 
@@ -37,7 +38,7 @@ LATENTS = CACHE / "nano" / "picture_latents.safetensors"
 SETTINGS: dict[str, Any] = {"pixels": autoencoder.PIXELS, "patch": autoencoder.PATCH, "steps": 20, "guidance": 1.5}
 PREDICTION = "sample"
 CHANNELS = 128  # latents of a cell
-MEAN_WIDTH = 640
+LAYERS = 3  # so often can a thing be there
 _PLAIN_SHARE = 0.4
 _MIXED = 10  # layouts of a thing with several attributes, beside those with one
 _GROUNDS = 4  # backgrounds of a layout, beside white
@@ -61,13 +62,15 @@ def make_unet(**extra: Any) -> UNet2DConditionModel:
 
 
 def train_picture_unet(
-    *, cpu_minutes: float = 2, mean_minutes: float = 35, batch: int = 16, peak: float = 1.2e-3, run: Path = RUN
+    *, cpu_minutes: float = 2, mean_minutes: float = 20, batch: int = 16, peak: float = 1.2e-3, run: Path = RUN
 ) -> None:
     """Train (resumes), with a contact sheet and an exported decoder folder on the way."""
     torch.manual_seed(0)
     data, vae = load_latents()
-    plain = plain_rows(read_captions(LATENTS))
-    mean = train_mean(data, run=run.with_name("image_mean"), cpu_minutes=mean_minutes, plain=plain, width=MEAN_WIDTH)
+    found, places_of = rows(), {thing: place for place, thing in enumerate(things())}
+    shown = torch.tensor([places_of[row.scene.thing] for row in found])
+    where = torch.from_numpy(np.stack([poses(row.scene, layers=LAYERS) for row in found])).float()
+    mean = train_staged(data, vae, shown, where, run=run.with_name("image_mean"), cpu_minutes=mean_minutes, layers=LAYERS)
     data = residual(mean, data)
 
     def snapshot(trained: Any) -> None:
@@ -121,30 +124,42 @@ def build_latents(path: Path = LATENTS, *, seed: int = 3) -> None:
     rng = np.random.default_rng(seed)
     vae = autoencoder.fit_autoencoder(_pixels([sample_picture(rng, canonical=0.5) for _ in range(2500)]), latents=CHANNELS)
     vae.save_pretrained(path.parent / "picture_vae")
-    latents, captions, weights = [], [], []
+    found = rows()
+    latents = []
+    for begin in range(0, len(found), 512):
+        pictures = _rendered([row.scene for row in found[begin : begin + 512]])
+        latents.append(autoencoder.encode_frames(vae, torch.from_numpy(pictures).permute(0, 3, 1, 2)).half())
+    write_latents(path, torch.cat(latents), [row.caption for row in found], torch.tensor([row.weight for row in found]))
+
+
+class Row(NamedTuple):
+    """One picture of the set."""
+
+    scene: PictureScene
+    caption: str
+    weight: float
+
+
+def rows(*, seed: int = 4) -> list[Row]:
+    """The set in its order: each thing plainly, under all its names, and in layouts on several grounds."""
+    rng = np.random.default_rng(seed)
+    found = []
     for thing in things():
         names = _names(thing)
-        pictures = [render(PictureScene(thing), autoencoder.PIXELS)] * len(names)
-        captions += names
-        weights += [_PLAIN_SHARE * share for share in _shares(len(names))]
-        scenes = [scene for layout in _layouts(rng, thing) for scene in _on_grounds(rng, layout, pictures)]
-        captions += [caption(scene) for scene in scenes]
-        weights += [(1 - _PLAIN_SHARE) / len(scenes)] * len(scenes)
-        latents.append(autoencoder.encode_frames(vae, torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)).half())
-    write_latents(path, torch.cat(latents), captions, torch.tensor(weights))
+        found += [Row(PictureScene(thing), name, _PLAIN_SHARE * share) for name, share in zip(names, _shares(len(names)))]
+        scenes = [scene for layout in _layouts(rng, thing) for scene in _on_grounds(rng, layout)]
+        found += [Row(scene, caption(scene), (1 - _PLAIN_SHARE) / len(scenes)) for scene in scenes]
+    return found
 
 
-def plain_rows(captions: Sequence[str]) -> Tensor:
-    """For every row [n] the one that shows its thing by itself: the first of the thing's rows, which come in the world's order."""
-    starts, begin = [], 0
-    for thing in things():
-        begin = captions.index(thing.singular, begin)
-        starts.append(begin)
-    return torch.tensor(starts).repeat_interleave(torch.tensor([*starts[1:], len(captions)]) - torch.tensor(starts))
+def poses(scene: PictureScene, *, layers: int) -> np.ndarray:
+    """Where its things are [1, layers, 6], as in StagedMean; layers that it does not need are invisible."""
+    there = [[x, y, np.log(side), 1.0, 0.0, 1.0] for x, y, side in places(scene)]
+    return np.array([there + [[*there[-1][:5], 0.0]] * (layers - len(there))])
 
 
 def load_latents(path: Path = LATENTS) -> tuple[LatentSet, AutoencoderTiny]:
-    """The cached set and its autoencoder, built on first use (ten minutes)."""
+    """The cached set and its autoencoder, built on first use (eight minutes)."""
     if not path.exists():
         build_latents(path)
     return read_latents(path), AutoencoderTiny.from_pretrained(path.parent / "picture_vae").eval()
@@ -202,20 +217,27 @@ def _layouts(rng: np.random.Generator, thing: Thing) -> list[PictureScene]:
     return [scene for scene in found if scene.count == 1 or thing.article]
 
 
-def _on_grounds(rng: np.random.Generator, layout: PictureScene, pictures: list[np.ndarray]) -> list[PictureScene]:
-    """The layout on white and on other backgrounds; their pictures are added to `pictures`.
-
-    A picture is linear in its background's colour, so two renders tell what it is on any.
-    """
-    white, black = (render(replace(layout, background=name), autoencoder.PIXELS).astype(np.float32) for name in ("white", "black"))
-    dark = np.array(BACKGROUNDS["black"], np.float32)
-    open_share = (white - black) / (255 - dark)
+def _on_grounds(rng: np.random.Generator, layout: PictureScene) -> list[PictureScene]:
+    """The layout on white and on other backgrounds."""
     others = [name for name in BACKGROUNDS if name not in ("white", layout.colour)]
-    scenes = [layout, *(replace(layout, background=str(name)) for name in rng.choice(others, _GROUNDS, replace=False))]
+    return [layout, *(replace(layout, background=str(name)) for name in rng.choice(others, _GROUNDS, replace=False))]
+
+
+def _rendered(scenes: Sequence[PictureScene]) -> np.ndarray:
+    """uint8 [n, PIXELS, PIXELS, 3]. A picture is linear in its background's colour, so two renders of a layout tell what it is on any."""
+    dark = np.array(BACKGROUNDS["black"], np.float32)
+
+    @lru_cache(maxsize=4)
+    def apart(layout: PictureScene) -> tuple[np.ndarray, np.ndarray]:
+        white, black = (render(replace(layout, background=name), autoencoder.PIXELS).astype(np.float32) for name in ("white", "black"))
+        return black, (white - black) / (255 - dark)
+
+    pictures = []
     for scene in scenes:
+        black, open_share = apart(replace(scene, background="white"))
         ground = np.array(BACKGROUNDS[scene.background], np.float32)
         pictures.append((black + open_share * (ground - dark)).round().clip(0, 255).astype(np.uint8))
-    return scenes
+    return np.stack(pictures)
 
 
 _ATTRIBUTES: dict[str, tuple[Any, ...]] = {

@@ -104,6 +104,17 @@ def caption(scene: PictureScene) -> str:
     return f"{said} in a flat style" if scene.style == FLAT_STYLE else said
 
 
+def places(scene: PictureScene) -> list[tuple[float, float, float]]:
+    """Where each of the things is: x and y from the middle, and its side, in shares of the picture's side."""
+    share = min(SIZES[scene.size], 0.46) if scene.position else SIZES[scene.size]
+    x, y = (place - 0.5 for place in POSITIONS[scene.position])
+    spread = min(share / 0.8, 1.0)
+    return [
+        (x + dx * spread + scene.shift[0], y + dy * spread + scene.shift[1], share * scale * scene.zoom)
+        for dx, dy, scale in _PLACES[scene.count]
+    ]
+
+
 def render(scene: PictureScene, pixels: int) -> np.ndarray:
     """The scene as uint8 [pixels, pixels, 3]."""
     canvas = Image.new("RGB", (pixels, pixels), BACKGROUNDS[scene.background])
@@ -112,13 +123,10 @@ def render(scene: PictureScene, pixels: int) -> np.ndarray:
         drawing = drawing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if scene.turn:
         drawing = drawing.rotate(scene.turn, Image.Resampling.BICUBIC)
-    share = min(SIZES[scene.size], 0.46) if scene.position else SIZES[scene.size]
-    x, y = POSITIONS[scene.position]
-    for dx, dy, scale in _PLACES[scene.count]:
-        side = max(4, round(pixels * share * scale * scene.zoom))
+    for x, y, share in places(scene):
+        side = max(4, round(pixels * share))
         small = drawing.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        centre_x, centre_y = x + dx * min(share / 0.8, 1.0) + scene.shift[0], y + dy * min(share / 0.8, 1.0) + scene.shift[1]
-        canvas.paste(small, (round(centre_x * pixels - side / 2), round(centre_y * pixels - side / 2)), small)
+        canvas.paste(small, (round((x + 0.5) * pixels - side / 2), round((y + 0.5) * pixels - side / 2)), small)
     return np.asarray(canvas)
 
 

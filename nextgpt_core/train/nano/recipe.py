@@ -26,6 +26,9 @@ STEPS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "video-judge": ("film_judge", "train_film_judge", ()),
 }
 
+_TRIAL = 0.1  # a smaller share of the time only tries the recipe out
+_FEW, _MANY = 300, 5_000  # dialogues of a dataset: in the smallest trial, and for the whole time
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the named steps, or all of them in order."""
@@ -44,8 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _step(name: str, scale: float) -> "partial[object]":
-    """A step with `scale` times the minutes that it would take."""
+    """A step with `scale` times the minutes that it would take, and when it is only tried out with fewer dialogues as well."""
     module, function, values = STEPS[name]
     call = partial(getattr(importlib.import_module(f"nextgpt_core.train.nano.{module}"), function), *values)
-    minutes = {key: item.default for key, item in inspect.signature(call).parameters.items() if key.endswith("minutes")}
-    return partial(call, **{key: scale * value for key, value in minutes.items() if value is not None})
+    takes = inspect.signature(call).parameters
+    minutes = {key: item.default for key, item in takes.items() if key.endswith("minutes")}
+    fewer = {"dialogues": max(_FEW, int(scale * _MANY))} if "dialogues" in takes and scale < _TRIAL else {}
+    return partial(call, **{key: scale * value for key, value in minutes.items() if value is not None}, **fewer)

@@ -1,4 +1,4 @@
-"""The scorecard of the nano preset: nine measures with fixed seeds, each with its 95 % interval and the floor it should pass.
+"""The scorecard of the nano preset: its measures with fixed seeds, each with its 95 % interval and the floor it should pass.
 
 `python3 launch.py eval nano [--quick] [--out DIR] [--only NAME …]` prints it as a table and writes scorecard.json and contact sheets.
 """
@@ -48,6 +48,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("sounds named", trials.sounds_named, 0.80, 362, 60),
     Measure("films named", trials.films_named, 0.60, 264, 48),
     Measure("pictures made", trials.pictures_made, 0.50, 280, 24, judge="image"),
+    Measure("pictures made to order", trials.pictures_to_order, 0.60, 280, 24, judge="attributes"),
     Measure("sounds made", trials.sounds_made, 0.70, 240, 24, judge="audio"),
     Measure("films made", trials.films_made, 0.50, 270, 12, judge="video"),
     Measure("chat kept (perplexity ratio)", trials.chat_kept, 1.10, 1000, 30, at_most=True),
@@ -116,8 +117,8 @@ def run(
 ) -> Scorecard:
     """Measure everything (or the measures whose names begin with one of `only`); `report` sees each row as soon as it is done.
 
-    Writes scorecard.json, pictures.png, sounds.png and films.png into `out`. What cannot be measured (a part or a judge is not there)
-    says so in its row. Raises CheckpointError where the model itself cannot be built.
+    Writes scorecard.json, pictures.png, orders.png, sounds.png and films.png into `out`. What cannot be measured (a part or a judge is
+    not there) says so in its row. Raises CheckpointError where the model itself cannot be built.
     """
     begin = time.perf_counter()
     torch.manual_seed(seed)

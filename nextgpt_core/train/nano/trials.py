@@ -1,4 +1,4 @@
-"""The scorecard's nine measures. Each one asks the real model, by the words a user would type, and counts what it answers.
+"""The scorecard's measures. Each one asks the real model, by the words a user would type, and counts what it answers.
 
 Sent media go through their modality's file format, as an upload does; replies and made media come from batched.py.
 """
@@ -26,6 +26,7 @@ from nextgpt_core.modalities import MODALITIES, AudioClip, VideoClip
 from nextgpt_core.model import NextGPT
 from nextgpt_core.prompt import Template, Words
 from nextgpt_core.train.nano import films, pictures, sounds
+from nextgpt_core.train.nano.attribute_judge import sample_order
 from nextgpt_core.train.nano.batched import BatchedModel, Conversation, Reply, numbered
 from nextgpt_core.train.nano.films import FilmScene
 from nextgpt_core.train.nano.judging import load_judge
@@ -46,6 +47,7 @@ SENT_PIXELS = 256  # pictures that "users" send
 SENT_FILM_PIXELS = 128
 FILM_FPS = 8.0
 SHOWN = 48  # cells of a contact sheet
+_ORDERED = ("colour", "number", "ground")
 
 
 @dataclass
@@ -253,6 +255,20 @@ def films_made(bench: Bench, cases: int) -> Outcome:
     cells = [(made[i], films.caption(scenes[i]), " ".join(judged[i]), tuple(judged[i]) == wanted[i]) for i in range(len(scenes))]
     _sheet(bench, "films.png", cells, lambda content: strip(content.frames), columns=3)
     parts = {what: float(np.mean([seen[k] == want[k] for seen, want in zip(judged, wanted)])) for k, what in enumerate(("thing", "motion"))}
+    return counted([hit for *_, hit in cells], **parts, missed=[f"{wish}: {seen}" for _, wish, seen, hit in cells if not hit][:80])
+
+
+def pictures_to_order(bench: Bench, cases: int) -> Outcome:
+    """Wishes for one to three of a thing in a colour on a ground ("two red apples on a blue background"); all three must be right."""
+    rng = bench.rng(9)
+    judge = load_judge("attributes")
+    scenes = [sample_order(rng) for _ in range(cases)]
+    made = _wished(bench, "image", [(pictures.caption(scene), pictures.caption(scene)) for scene in scenes], rng)
+    judged = [judge.name(content, scene.thing) if content is not None else ("", 0, "") for content, scene in zip(made, scenes)]
+    wanted = [(scene.colour, scene.count, scene.background) for scene in scenes]
+    cells = [(made[i], pictures.caption(scenes[i]), "{1} {0} on {2}".format(*judged[i]), judged[i] == wanted[i]) for i in range(cases)]
+    _sheet(bench, "orders.png", cells, lambda content: content)
+    parts = {what: float(np.mean([seen[k] == want[k] for seen, want in zip(judged, wanted)])) for k, what in enumerate(_ORDERED)}
     return counted([hit for *_, hit in cells], **parts, missed=[f"{wish}: {seen}" for _, wish, seen, hit in cells if not hit][:80])
 
 

@@ -94,7 +94,7 @@ def test_the_autoencoder_is_exact_where_few_patches_differ() -> None:
 def test_the_loss_reaches_every_part_of_the_network() -> None:
     torch.manual_seed(0)
     unet = film_unet.make_unet()
-    made = film_unet.predict(unet, torch.randn(2, 64, FRAMES, 4, 4), torch.tensor([500, 900]), torch.randn(2, 384))
+    made = film_unet.predict(unet, torch.randn(2, film_unet.CHANNELS, FRAMES, 4, 4), torch.tensor([500, 900]), torch.randn(2, 384))
     made.square().mean().backward()
     assert unet.conv_in.weight.grad.abs().sum() > 0
     assert unet.mid_block.attentions[0].transformer_blocks[0].attn2.to_v.weight.grad.abs().sum() > 0

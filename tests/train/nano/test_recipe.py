@@ -30,6 +30,11 @@ def test_a_scale_gives_every_stage_its_share_of_time():
         assert full or name in ("llm", "video-judge")  # these do not learn for a set time
 
 
+def test_a_trial_has_fewer_dialogues_as_well():
+    assert recipe._step("media", 0.02).keywords == {"minutes": 0.02, "dialogues": 300}
+    assert recipe._step("image-decoder", 0.02).keywords.keys() == recipe._step("image-decoder", 1.0).keywords.keys()
+
+
 @pytest.fixture
 def done(monkeypatch, tmp_path) -> list[str]:
     """What the media stage does, in order; nothing is learnt."""

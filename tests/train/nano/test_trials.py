@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from nextgpt_core.errors import CheckpointMissing
 from nextgpt_core.prompt import ChatML
-from nextgpt_core.train.nano import trials
+from nextgpt_core.train.nano import attribute_judge, pictures, trials
 from nextgpt_core.train.nano.films import FilmScene
 from nextgpt_core.train.nano.pictures import PictureScene
 from nextgpt_core.train.nano.trials import Bench
@@ -66,6 +67,31 @@ def test_films_need_thing_and_motion(bench, monkeypatch):
     outcome = trials.films_made(bench, 2)
     assert outcome.value == 0.5 and outcome.details["thing"] == 1.0 and outcome.details["motion"] == 0.5
     assert (bench.out / "films.png").is_file()
+
+
+def test_an_order_needs_colour_number_and_ground(bench, monkeypatch):
+    monkeypatch.setattr(attribute_judge, "things", lambda: THINGS)
+    orders = iter([("red", 2, "blue"), ("red", 2, "green"), ("red", 1, "blue"), ("pink", 2, "blue")])
+    scenes = [PictureScene(THINGS[0], colour="red", count=2, background="blue")] * 4
+    monkeypatch.setattr(trials, "sample_order", lambda rng: scenes[0])
+    judge = Judge("")
+    judge.name = lambda picture, thing: next(orders)
+    monkeypatch.setattr(trials, "load_judge", lambda modality: judge)
+    always_make(bench.model, "image")
+    outcome = trials.pictures_to_order(bench, 4)
+    assert outcome.value == 0.25 and outcome.details["number"] == 0.75 and (bench.out / "orders.png").is_file()
+
+
+def test_the_judge_of_orders_reads_drawings(monkeypatch):
+    block = np.zeros((64, 64, 4), np.uint8)
+    block[4:60, 20:44] = (120, 120, 120, 255)
+    monkeypatch.setattr(pictures, "sprite", lambda code, style: Image.fromarray(block, "RGBA"))
+    monkeypatch.setattr(pictures, "hexcodes", lambda thing, style: thing.hexcodes)
+    monkeypatch.setattr(attribute_judge, "things", lambda: THINGS)
+    judge, rng = attribute_judge.AttributeJudge.from_file(), np.random.default_rng(0)
+    scenes = [attribute_judge.sample_order(rng, jitter=1.0) for _ in range(30)]
+    found = [judge.name(pictures.render(scene, 128), scene.thing) for scene in scenes]
+    assert sum(seen == (scene.colour, scene.count, scene.background) for seen, scene in zip(found, scenes)) >= 28
 
 
 def test_a_missing_decoder_is_told(bench, monkeypatch):

@@ -1,0 +1,144 @@
+"""Trains a decoder that draws and stages (decoders/staged.py). Both halves learn at once, neither waits for the other: the drawing network
+from every thing by itself, the staging network from where things are, and from finished pictures or films of which it is given the thing.
+(From those alone it learns to make what is in a wrong place invisible, not to move it.)"""
+
+import logging
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nextgpt_core.decoders.staged import PATCH, StagedMean
+from nextgpt_core.train.half import half_context
+from nextgpt_core.train.nano.autoencoder import GRID, linear_encoder
+from nextgpt_core.train.nano.denoiser import LatentSet
+from nextgpt_core.train.nano.mean import see_decorrelated
+from nextgpt_core.train.nano.session import Session, learning_rate
+from nextgpt_core.train.nano.sprites import MAIN_STYLE, hexcodes, sprite
+from nextgpt_core.train.nano.world import things
+
+log = logging.getLogger(__name__)
+
+_BATCH = 256
+_COARSE = ((0.35, 4), (0.65, 2), (2.0, 1))  # until which share of the budget the stage has so many times fewer pixels a side
+_NOISE = {"drawing": 0.3, "staging": 0.1}  # on conditions of unit variance: which thing it is survives more of it than its attributes
+
+
+def train_staged(
+    data: LatentSet,
+    vae: Any,
+    thing: Tensor,
+    poses: Tensor,
+    *,
+    run: Path,
+    cpu_minutes: float,
+    width: int = 640,
+    sprite_channels: int = 256,
+    layers: int = 1,
+    staged: int = 32,
+    peak: float = 1e-3,
+    seed: int = 0,
+    start: StagedMean | None = None,
+) -> StagedMean:
+    """`thing` [n] is the index in things() of each row and `poses` [n, T, K, 6] where it is, as in StagedMean but with opacity from 0 to 1;
+    `staged` rows of a batch are rendered. Resumes from `run`; the drawing network
+    begins as that of `start`."""
+    torch.manual_seed(seed)
+    shape = tuple(data.latents.shape[1:])
+    mean = StagedMean(condition=data.conditions.shape[1], shape=shape, width=width, sprite=sprite_channels, layers=layers)
+    codes = fit_painter(mean, drawings())
+    with torch.no_grad():
+        reader, offset = linear_encoder(vae)
+        mean.reader.copy_(reader)
+        mean.offset.copy_(offset)
+    begin(mean, data.conditions.float())
+    if start is not None:
+        mean.drawing.load_state_dict(start.drawing.state_dict())
+    optimizer = torch.optim.AdamW(mean.parameters(), lr=peak, weight_decay=1e-3)
+    session = Session(run, cpu_seconds=cpu_minutes * 60, state={"mean": mean, "optimizer": optimizer})
+    generator = torch.Generator().manual_seed(seed + session.step)
+    sums = dict.fromkeys(("drawing", "staging", "placing"), 0.0)
+    for step in session.steps():
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(session.progress, peak=peak, cooldown=0.9)
+        rows = torch.multinomial(data.weights, _BATCH, replacement=True, generator=generator)
+        with half_context():
+            drawn = mean.draw(data.seen(rows, generator, noise=_NOISE["drawing"])).float()
+        wanted = codes[thing[rows]]
+        drawing = (drawn - wanted).square().mean()
+        told = mean.staged(data.seen(rows, generator, noise=_NOISE["staging"]))
+        placing = _distance(told[0], poses[rows])
+        coarse = next(pixels for until, pixels in _COARSE if session.progress < until)
+        some = slice(0, staged * coarse)
+        known = torch.rand(len(drawn[some]), 1, 1, 1, generator=generator) < 0.5  # else as the other network has it so far
+        given = torch.where(known, wanted[some], drawn[some].detach())
+        made = mean.read(mean.render(given, *(part[some] for part in told), coarse=coarse), coarse=coarse)
+        staging = (made - data.latents[rows[some]].float()).square().mean()
+        optimizer.zero_grad()
+        (drawing + staging + placing).backward()
+        nn.utils.clip_grad_norm_(mean.staging.parameters(), 0.5)
+        optimizer.step()
+        sums = {name: sums[name] + loss.item() for name, loss in (("drawing", drawing), ("staging", staging), ("placing", placing))}
+        if step % 100 == 99:
+            session.log(**{name: value / 100 for name, value in sums.items()})
+            log.info("%d %s %.0f s", step + 1, {name: round(value / 100, 4) for name, value in sums.items()}, session.seconds)
+            sums = dict.fromkeys(sums, 0.0)
+    return mean.eval().requires_grad_(False)
+
+
+def _distance(told: Tensor, wanted: Tensor) -> Tensor:
+    """Between poses [..., 6]: a scalar. Places count in tenths of the frame."""
+    place = (told[..., :2] - wanted[..., :2]).square().sum(-1) * 100
+    size = (told[..., 2] - wanted[..., 2]).square() * 10
+    turn = (told[..., 3:5] - wanted[..., 3:5]).square().sum(-1)
+    seen = F.binary_cross_entropy_with_logits(told[..., 5], wanted[..., 5])
+    return ((place + size + turn) * (wanted[..., 5] > 0)).mean() + seen
+
+
+@torch.no_grad()
+def begin(mean: StagedMean, conditions: Tensor) -> None:
+    """The first weights: all layers lie in the middle, large and upright, in the thing's own colours on a light ground."""
+    see_decorrelated(mean.drawing, conditions)
+    nn.init.normal_(mean.staging.outer.weight, std=1e-3)
+    poses, paint, ground = mean.staging.outer.bias.split([mean.frames * mean.layers * 6, 16, 3])
+    poses.view(-1, 6).copy_(torch.tensor([0.0, 0.0, -0.4, 1.0, 0.0, 0.0]))
+    paint.copy_(torch.cat([torch.eye(3, 5).flatten(), torch.zeros(1)]))
+    ground.fill_(2.0)
+
+
+@torch.no_grad()
+def fit_painter(mean: StagedMean, pictures: Tensor) -> Tensor:
+    """RGBA drawings [n, 4, H, W] -> their codes [n, S, h, w] of unit variance on the whole; the principal components of their cells become
+    the mean's painter."""
+    count = mean.painter.shape[0]
+    mean.blank.copy_(pictures.mean(0))
+    left = pictures - mean.blank
+    cells = F.pixel_unshuffle(left, PATCH)  # [n, 4 * PATCH^2, h, w]
+    flat = cells.permute(0, 2, 3, 1).reshape(-1, cells.shape[1])
+    variances, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
+    deviations, vectors = variances[-count:].flip(0).clamp(min=1e-6 * variances.max()).sqrt(), vectors[:, -count:].flip(1)
+    scale = deviations.sqrt()  # details stay smaller than outlines, as in pictures
+    scale = scale * (deviations / scale).square().mean().sqrt()
+    mean.painter.copy_((vectors * scale).T.unflatten(1, (4, PATCH, PATCH)))
+    codes = torch.einsum("nchw,cs->nshw", cells, vectors / scale)
+    error = (F.conv_transpose2d(codes, mean.painter, stride=PATCH) - left).square().mean()
+    log.info("drawings in %d numbers a cell: %.1f dB", count, float(-10 * error.log10()))
+    return codes
+
+
+@cache
+def drawings() -> Tensor:
+    """Every thing of the world by itself, RGBA [n, 4, H, W] from 0 to 1, colours multiplied by alpha."""
+    side = GRID * PATCH
+    found = []
+    for thing in things():
+        rgba = np.asarray(sprite(hexcodes(thing, MAIN_STYLE)[0], MAIN_STYLE)).astype(np.float32) / 255
+        rgba = np.concatenate([rgba[..., :3] * rgba[..., 3:], rgba[..., 3:]], -1)
+        layers = [Image.fromarray(rgba[..., k]).resize((side, side), Image.Resampling.BOX) for k in range(4)]
+        found.append(np.stack([np.asarray(layer) for layer in layers]))
+    return torch.from_numpy(np.stack(found))
