@@ -2,7 +2,7 @@
 
     unet/ vae/ scheduler/            config and weights, as save_pretrained writes them
     decoder.json                     optional: what DecoderFolder.SETTINGS lists
-    mean.safetensors                 optional: a ConditionalMean, whose shape decoder.json gives as "mean"
+    mean.safetensors                 optional: a ConditionalMean or StagedMean; decoder.json gives its shape as "mean"
     unconditional.safetensors        {"unconditional": [L, D]}, the encoding of ""; made from text_encoder/ and tokenizer/ where
                                      absent, or where another text encoder made it
     vocoder/                         sounds: a SpeechT5HifiGan (or "mel" in decoder.json for Griffin-Lim)
@@ -37,7 +37,7 @@ class DecoderFolder:
     """Reads one decoder's folder; whatever does not match its config exactly is refused by name."""
 
     # What decoder.json may say. pixels: a side or [height, width]; mel: arguments of the Griffin-Lim vocoder; mean: shape of its latents;
-    # safety: false leaves the safety checker out.
+    # layers: how often a thing can be there (StagedMean); safety: false leaves the safety checker out.
     SETTINGS: ClassVar[frozenset[str]] = frozenset(
         {"pixels", "patch", "frames", "fps", "seconds", "rate", "steps", "guidance", "scheduler", "mel", "mean", "layers", "safety"}
     )

@@ -36,7 +36,7 @@ from nextgpt_core.train.stages import STAGES, Stage
 
 log = logging.getLogger(__name__)
 RUNS = Path("runs") / "nano" / "language"
-CPU_MINUTES = {"instruction": 40, "media": 130, "encoder": 20, "decoder": 8}  # in this order
+CPU_MINUTES = {"instruction": 40, "media": 130, "encoder": 20, "decoder": 17}  # in this order
 DECODERS: dict[str, Any] = {"image": picture_unet, "audio": audio_denoiser, "video": film_unet}
 DIALOGUES = {"captions": 6_000, "states": 7_500, "mosit": 5_000}
 STATEMENTS = {"image": 1.4, "video": 0.87, "audio": 0.33}  # captions that decoders learn from, as shares of "states"

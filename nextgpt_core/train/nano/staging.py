@@ -43,11 +43,9 @@ def train_staged(
     staged: int = 32,
     peak: float = 1e-3,
     seed: int = 0,
-    start: StagedMean | None = None,
 ) -> StagedMean:
     """`thing` [n] is the index in things() of each row and `poses` [n, T, K, 6] where it is, as in StagedMean but with opacity from 0 to 1;
-    `staged` rows of a batch are rendered. Resumes from `run`; the drawing network
-    begins as that of `start`."""
+    `staged` rows of a batch are rendered. Resumes from `run`."""
     torch.manual_seed(seed)
     shape = tuple(data.latents.shape[1:])
     mean = StagedMean(condition=data.conditions.shape[1], shape=shape, width=width, sprite=sprite_channels, layers=layers)
@@ -57,8 +55,6 @@ def train_staged(
         mean.reader.copy_(reader)
         mean.offset.copy_(offset)
     begin(mean, data.conditions.float())
-    if start is not None:
-        mean.drawing.load_state_dict(start.drawing.state_dict())
     optimizer = torch.optim.AdamW(mean.parameters(), lr=peak, weight_decay=1e-3)
     session = Session(run, cpu_seconds=cpu_minutes * 60, state={"mean": mean, "optimizer": optimizer})
     generator = torch.Generator().manual_seed(seed + session.step)
