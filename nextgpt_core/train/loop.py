@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nextgpt_core.model import NextGPT
 from nextgpt_core.train.data import IGNORED, Batch, Group
 from nextgpt_core.train.losses import alignment_loss, caption_loss, next_token_loss
+from nextgpt_core.train.parallel import average_gradients, furthest, rank, share_from_first
 from nextgpt_core.train.stages import Stage
 
 log = logging.getLogger(__name__)
@@ -54,18 +55,22 @@ def train(
 
     `losses_of` gives the losses of a step (`batch_losses`, most of the time) and must depend on the step and the weights alone, so that a
     resumed run equals an uninterrupted one. `folder` gets state.pt (every `save_every` CPU seconds; `on_save` follows) and log.csv.
+    In parallel processes (parallel.py) all learn the same from what each of them sees, and the first one writes.
     """
     parts = {part: list(model.trained_state(part).values()) for part in stage.rates}
     learning = parameters_of(model, stage)
+    everything = [parameter for group in learning.values() for parameter in group]
+    writes = rank() == 0
     groups = [{"params": learning[part], "lr": rate, "peak": rate} for part, rate in stage.rates.items()]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=stage.decay)
     step, before = _restore(folder, parts, optimizer)
+    share_from_first(everything)
     started = saved = time.process_time()
 
     def seconds() -> float:
         return before + time.process_time() - started
 
-    while (used := budget.used(step, seconds())) < 1.0:
+    while (used := furthest(budget.used(step, seconds()))) < 1.0:
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * schedule(used, warmup=stage.warmup)
         losses = losses_of(step)
@@ -73,18 +78,21 @@ def train(
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_([p for group in learning.values() for p in group], stage.clip)
+        average_gradients(everything)
+        norm = nn.utils.clip_grad_norm_(everything, stage.clip)
         optimizer.step()
-        _log(folder / "log.csv", step, seconds(), {name: value.item() for name, value in losses.items()} | {"norm": norm.item()})
+        if writes:
+            _log(folder / "log.csv", step, seconds(), {name: value.item() for name, value in losses.items()} | {"norm": norm.item()})
         step += 1
-        if time.process_time() - saved > save_every:
+        if writes and time.process_time() - saved > save_every:
             _save(folder, parts, optimizer, step, seconds())
             saved = time.process_time()
             if on_save is not None:
                 on_save(model)
-    _save(folder, parts, optimizer, step, seconds())
-    if on_save is not None:
-        on_save(model)
+    if writes:
+        _save(folder, parts, optimizer, step, seconds())
+        if on_save is not None:
+            on_save(model)
 
 
 def parameters_of(model: NextGPT, stage: Stage) -> dict[str, list[nn.Parameter]]:

@@ -8,7 +8,7 @@ from nextgpt_core.train import half
 from nextgpt_core.train.data import IGNORED, Batch, Group
 from nextgpt_core.train.half import freeze_in_half, half_head
 from nextgpt_core.train.loop import batch_losses
-from nextgpt_core.train.losses import alignment_loss, caption_loss, next_token_loss
+from nextgpt_core.train.losses import alignment_loss, caption_loss, next_token_loss, parts_of
 from tests import golden_model as golden
 from tests.golden_rules import golden_input, golden_json, golden_weight
 
@@ -88,9 +88,18 @@ def test_frozen_layers_in_half_precision_stay_close(monkeypatch):
     assert IGNORED == -100
 
 
-def test_caption_loss_asks_for_the_words_in_any_order():
-    logits = torch.full((1, 2, 5), -9.0)
-    logits[0, :, [1, 3]] = 9.0
-    assert caption_loss(logits, [(1, 3)]).item() == pytest.approx(caption_loss(logits, [(3, 1)]).item())
-    assert caption_loss(logits, [(1, 3)]).item() == pytest.approx(0.693, abs=1e-2)
-    assert caption_loss(logits, [(2,)]).item() > 10
+def test_each_state_of_a_span_foretells_its_own_part_of_the_caption():
+    words = (1, 2, 3)
+    logits = torch.full((1, 3, 5), -9.0)
+    for state, word in enumerate(words):
+        logits[0, state, word] = 9.0
+    assert caption_loss(logits, [words]).item() == pytest.approx(0.0, abs=1e-3)
+    assert caption_loss(logits, [(3, 2, 1)]).item() > 10  # the same words, in another order
+    assert caption_loss(logits[:, :1].expand(-1, 3, -1), [(1,)]).item() == pytest.approx(0.0, abs=1e-3)  # one word: every state's
+
+
+def test_parts_are_even_in_order_and_never_empty():
+    assert parts_of("abcdef", 3) == ["ab", "cd", "ef"]
+    assert parts_of("abcd", 3) == ["ab", "bc", "cd"]
+    assert parts_of("ab", 3) == ["a", "ab", "b"]
+    assert parts_of("a", 3) == ["a", "a", "a"]

@@ -6,6 +6,7 @@ the trained parts in checkpoints/nano, as far as they are there, and writes thos
 
 import argparse
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,6 +32,7 @@ from nextgpt_core.train.nano.scenes import MediaSource, RenderedScenes
 from nextgpt_core.train.nano.stand_ins import StandIns, warm_start
 from nextgpt_core.train.nano.talk import Dialogue
 from nextgpt_core.train.nano.text_space import CONDITION_SCALE, encode_texts
+from nextgpt_core.train.parallel import gathered, in_parallel, rank, share_from_first, world
 from nextgpt_core.train.split import SplitNetwork
 from nextgpt_core.train.stages import STAGES, Stage
 
@@ -99,13 +101,13 @@ class Recipe:
         return tuple(self.model.llm.tokenizer.encode(f" {words}"))
 
     def batches(self, stage: Stage) -> list[Batch]:
-        """A stage's dataset as batches; every epoch has the same ones in a new order."""
+        """This process' share of a stage's dataset, as batches; every epoch has the same ones in a new order."""
         pools = Pools()
         source: MediaSource = RenderedScenes() if stage.stand_ins else pools
         features: Callable[[Media], Tensor] = self.stand_ins if stage.stand_ins else pools.features_of
         samples = self.samples(DATASETS[stage.dataset](source, self.dialogues[stage.dataset], stage.seed), features)
         log.info("%s: %d dialogues, %d tokens", stage.name, len(samples), sum(map(len, samples)))
-        return [collate(chosen) for chosen in bucketed(samples, positions=stage.positions, seed=0)]
+        return [collate(chosen) for chosen in bucketed(samples, positions=stage.positions, seed=0)][rank() :: world()]
 
     def losses(self, stage: Stage) -> Callable[[int], Losses]:
         """What a stage minimises at a step."""
@@ -133,13 +135,13 @@ class Recipe:
 
         The `noise` on them (a share of their deviation) keeps the projections from learning the states of these captions by heart.
         """
-        dialogues = self.samples(_making(self.dialogues["states"] // 12), self.stand_ins)
+        dialogues = self.samples(_making(self.dialogues["states"] // 12)[rank() :: world()], self.stand_ins)
         spans = joined([self.states(dialogues), *(self.statements(modality)[1] for modality in DECODERS)])
         deviation, network = noise * spans.states.std(), next(iter(self.model.signals))
-        whiten, _ = whitening(spans.wanted[:, 0])
+        whiten, _ = whitening(torch.cat(gathered(spans.wanted[:, 0])))
 
         def losses_of(step: int) -> Losses:
-            generator = torch.Generator().manual_seed(step)
+            generator = torch.Generator().manual_seed(step * world() + rank())
             chosen = torch.randint(len(spans.states), (batch,), generator=generator)
             blurred = spans.states[chosen] + deviation * torch.randn(spans.states[chosen].shape, generator=generator)
             made, wanted = self.model.condition(network, blurred, spans.embeddings[chosen]), spans.wanted[chosen]
@@ -164,10 +166,11 @@ class Recipe:
         return Spans(*(torch.stack([item[i] for item in found]) for i in (1, 2, 3)))
 
     def statements(self, modality: str) -> tuple[list[str], "Spans"]:
-        """Captions that the modality's decoder learns from, and the spans of statements with them; computed once."""
+        """Captions that the modality's decoder learns from, and the spans of statements with them: this process' share, computed once."""
         if modality not in self._statements:
             DECODERS[modality].load_latents()
             captions = _spread(read_captions(DECODERS[modality].LATENTS), int(self.dialogues["states"] * STATEMENTS[modality]))
+            captions = captions[rank() :: world()]
             dialogues = [mosit.statement(modality, said, seed=place) for place, said in enumerate(captions)]
             self._statements[modality] = captions, self.states(self.samples(dialogues, self.stand_ins))
         return self._statements[modality]
@@ -181,7 +184,10 @@ class Recipe:
             made = torch.cat([self.model.condition(modality, states, embeddings)[:, 0] for states, embeddings in parts])
             close = F.cosine_similarity(made, spans.wanted[:, 0]).mean()
             log.info("%s: %d captions projected, cosine to their own embeddings %.3f", modality, len(captions), close)
-            write_projected(DECODERS[modality].LATENTS, captions, made)
+            everything = gathered((captions, made))
+            if rank() == 0:
+                said = [caption for part, _ in everything for caption in part]
+                write_projected(DECODERS[modality].LATENTS, said, torch.cat([conditions for _, conditions in everything]))
 
 
 @dataclass(frozen=True)
@@ -263,33 +269,38 @@ DATASETS: dict[str, Callable[[MediaSource, int, int], list[Dialogue]]] = {
 }
 
 
-def run(name: str, *, minutes: float = 1.0, dialogues: int | None = None, go_on: bool = False) -> None:
+def run(name: str, *, minutes: float = 1.0, dialogues: int | None = None, go_on: bool = False, processes: int | None = None) -> None:
     """Run a stage (a key of CPU_MINUTES) or go on with it, and export what it trains to the preset's folder.
 
-    `minutes` multiplies the recipe's own time; `dialogues` (the size of the dataset) replaces its number. The first stage begins with
-    untrained parts unless it is to `go_on` with those in the folder.
+    `minutes` multiplies the recipe's own time; `dialogues` (the size of the dataset) replaces its number. `go_on`: let the stage begin with
+    all the trained parts in the folder; else the first one begins with untrained parts, and "media" with input projections fitted anew.
+    `processes` share the work, one for each core unless told otherwise.
     """
+    if STAGES[name].dataset not in DATASETS:
+        for decoder in DECODERS.values():
+            decoder.load_latents()  # built once, not by each process
+    in_parallel(_run, name, minutes, dialogues, go_on, processes=processes or os.cpu_count() or 1)
+
+
+def _run(name: str, minutes: float, dialogues: int | None, go_on: bool) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     preset, stage = load_preset("nano"), STAGES[name]
     sizes = dict.fromkeys(DIALOGUES, dialogues) if dialogues else DIALOGUES
     first = name == next(iter(CPU_MINUTES))
     recipe = Recipe(preset, merged="lora" not in stage.rates, anew=first and not go_on, dialogues=sizes)
-    if name == "media" and not (RUNS / name / STATE_FILE).is_file():
+    if name == "media" and not go_on and not (RUNS / name / STATE_FILE).is_file():
         warm_start(recipe.model, Pools(), spread=preset.input_projection.spread)
+        share_from_first(list(recipe.model.input_projection.parameters()))
         _export(recipe.model, preset, ["input_projection"])  # the stage does not train it, and may be interrupted
-    train(
-        recipe.model,
-        stage,
-        recipe.losses(stage),
-        folder=RUNS / name,
-        budget=Budget(cpu_seconds=60 * minutes * CPU_MINUTES[name]),
-    )
+    budget = Budget(cpu_seconds=60 * minutes * CPU_MINUTES[name] / world())
+    train(recipe.model, stage, recipe.losses(stage), folder=RUNS / name, budget=budget)
     if name == "decoder":
         recipe.write_projected()
     _export(recipe.model, preset, stage.rates)
 
 
 def _export(model: NextGPT, preset: Preset, parts: Iterable[str]) -> None:
-    for part in parts:
+    for part in parts if rank() == 0 else ():
         save_tensors(model.trained_state(part), preset.folder / TRAINED_FILES[part], dtype=torch.float16)
 
 
@@ -298,14 +309,15 @@ def main() -> None:
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(CPU_MINUTES)}; default: all")
     parser.add_argument("--cpu-minutes", type=float, help="of each stage; default: the recipe's")
     parser.add_argument("--dialogues", type=int, help="size of each dataset")
-    parser.add_argument("--go-on", action="store_true", help="let the first stage begin with the trained parts in the folder, not anew")
+    parser.add_argument("--go-on", action="store_true", help="begin with the trained parts in the folder, nothing anew")
+    parser.add_argument("--processes", type=int, help="that share the work; default: one for each core")
     options = parser.parse_args()
     if unknown := [name for name in options.stages if name not in CPU_MINUTES]:
         parser.error(f"there is no stage '{unknown[0]}'; the stages are {', '.join(CPU_MINUTES)}.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for name in options.stages or CPU_MINUTES:
         minutes = options.cpu_minutes / CPU_MINUTES[name] if options.cpu_minutes else 1.0
-        run(name, minutes=minutes, dialogues=options.dialogues, go_on=options.go_on)
+        run(name, minutes=minutes, dialogues=options.dialogues, go_on=options.go_on, processes=options.processes)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import importlib
 from types import SimpleNamespace
 
 import pytest
+from torch import nn
 
 from nextgpt_core.train.nano import language, recipe
 
@@ -39,9 +40,10 @@ def test_a_trial_has_fewer_dialogues_as_well():
 def done(monkeypatch, tmp_path) -> list[str]:
     """What the media stage does, in order; nothing is learnt."""
     done: list[str] = []
+    model = SimpleNamespace(input_projection=nn.Linear(1, 1))
     monkeypatch.setattr(language, "RUNS", tmp_path)
     monkeypatch.setattr(language, "Pools", lambda: None)
-    monkeypatch.setattr(language, "Recipe", lambda *_, **__: SimpleNamespace(model=None, losses=lambda stage: None))
+    monkeypatch.setattr(language, "Recipe", lambda *_, **__: SimpleNamespace(model=model, losses=lambda stage: None))
     monkeypatch.setattr(language, "warm_start", lambda *_, **__: done.append("fit"))
     monkeypatch.setattr(language, "train", lambda *_, **__: done.append("train"))
     monkeypatch.setattr(language, "_export", lambda model, preset, parts: done.append(" ".join(parts)))
@@ -49,12 +51,17 @@ def done(monkeypatch, tmp_path) -> list[str]:
 
 
 def test_the_media_stage_begins_with_fitted_input_projections_and_keeps_them(done):
-    language.run("media")
+    language.run("media", processes=1)
     assert done == ["fit", "input_projection", "train", "lora output_projections tokens"]
 
 
 def test_an_interrupted_media_stage_goes_on_with_the_projections_it_began_with(done, tmp_path):
     (tmp_path / "media").mkdir()
     (tmp_path / "media" / language.STATE_FILE).touch()
-    language.run("media")
+    language.run("media", processes=1)
+    assert done == ["train", "lora output_projections tokens"]
+
+
+def test_media_may_go_on_with_the_projections_in_the_folder(done):
+    language.run("media", go_on=True, processes=1)
     assert done == ["train", "lora output_projections tokens"]
