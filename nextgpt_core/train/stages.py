@@ -45,12 +45,12 @@ STAGES: dict[str, Stage] = {
         Stage(
             name="media",
             dataset="mosit",
-            rates={"lora": 7e-4, "output_projections": 5e-4, "tokens": 5e-4},
-            alignment=0.02,
+            rates={"lora": 6e-4, "output_projections": 5e-4, "tokens": 5e-4},
+            alignment=0.04,
             caption=0.5,
             noise=0.15,
             frozen_layers=12,
-            seed=2,
+            seed=9,
         ),
         # Encoder side: the model, frozen again, names what the projected features show.
         Stage(name="encoder", dataset="captions", rates={"input_projection": 5e-4}, noise=0.15),

@@ -14,11 +14,13 @@ from PIL import Image
 from nextgpt_core.checkpoints import save_tensors
 from nextgpt_core.decoders.stable_diffusion import StableDiffusionDecoder
 from nextgpt_core.decoders.staged import PATCH, StagedMean
+from nextgpt_core.errors import CheckpointMismatch
 from nextgpt_core.train.nano import autoencoder, films, pictures, staging
 from nextgpt_core.train.nano.denoiser import LatentSet
 from nextgpt_core.train.nano.films import FilmScene
 from nextgpt_core.train.nano.picture_unet import poses as picture_poses
 from nextgpt_core.train.nano.pictures import PictureScene
+from nextgpt_core.train.nano.staging import Staging, train_staged
 from nextgpt_core.train.nano.world import Thing
 from tests.decoders.test_decoders import FOLDER_SETTINGS, image_decoder, write_folder
 
@@ -47,9 +49,14 @@ def world(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "sprite", lambda code, style: Image.fromarray(drawn(code), "RGBA"))
         monkeypatch.setattr(module, "hexcodes", lambda thing, style: thing.hexcodes)
     monkeypatch.setattr(staging, "things", lambda: THINGS)
-    staging.drawings.cache_clear()
+    clear()
     yield  # type: ignore[misc]
+    clear()
+
+
+def clear() -> None:
     staging.drawings.cache_clear()
+    staging.dyed_swatches.cache_clear()
 
 
 def fitted(*, frames: int = 1, layers: int = 1) -> tuple[StagedMean, torch.Tensor]:
@@ -150,14 +157,51 @@ def test_both_networks_learn_and_an_unseen_pair_comes_out(tmp_path: Path, monkey
     weights = torch.ones(16)
     weights[5] = 0
     data = LatentSet(autoencoder.encode_frames(vae, frames), conditions, weights, torch.zeros(8))
-    shown = torch.arange(4).repeat_interleave(4)
-    where = torch.from_numpy(np.stack([picture_poses(scene, layers=1) for scene in scenes])).float()
-    mean = staging.train_staged(data, vae, shown, where, run=tmp_path, cpu_minutes=1.0, width=32, sprite_channels=40, staged=4, peak=5e-3)
+    known = Staging.of(scenes, np.stack([picture_poses(scene, layers=1) for scene in scenes]))
+    mean = train_staged(data, vae, known, run=tmp_path, cpu_minutes=1.0, width=32, sprite_channels=40, staged=4, peak=5e-3)
     with torch.no_grad():
         left = (mean(conditions) - data.latents).square().flatten(1).mean(1)
         before = data.latents.square().flatten(1).mean(1)
     assert left[weights > 0].mean() < 0.2 * before.mean()
     assert left[5] < 0.4 * before[5]
+
+
+def test_colours_of_thing_and_ground_are_learnt_for_things_never_seen_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Two dyes and two grounds; one thing is never seen in one pair of them."""
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "process_time", lambda: next(ticks) / 30)
+    monkeypatch.setattr(staging, "_BATCH", 64)
+    pairs = [("red", "blue"), ("blue", "red"), ("red", "grey"), ("blue", "grey")]
+    scenes = [PictureScene(thing, colour=dye, background=ground) for thing in THINGS for dye, ground in pairs]
+    frames = torch.from_numpy(np.stack([pictures.render(scene, autoencoder.PIXELS) for scene in scenes])).permute(0, 3, 1, 2)
+    vae = autoencoder.fit_autoencoder(frames, latents=8)
+    conditions = 3 * torch.cat([torch.eye(4).repeat_interleave(4, 0), torch.eye(4).repeat(4, 1)], 1)
+    weights = torch.ones(16)
+    weights[5] = 0
+    data = LatentSet(autoencoder.encode_frames(vae, frames), conditions, weights, torch.zeros(8))
+    known = Staging.of(scenes, np.stack([picture_poses(scene, layers=1) for scene in scenes]))
+    mean = train_staged(data, vae, known, run=tmp_path, cpu_minutes=1.0, width=32, sprite_channels=40, staged=4, peak=5e-3)
+    with torch.no_grad():
+        _, paint, ground = mean.staged(conditions)
+        codes = staging.fit_painter(mean, staging.drawings())
+        dyed = mean.painted(mean.sprites(codes[known.thing], coarse=8), paint)[:, :3]
+    swatches = staging.dyed_swatches()
+    assert (ground.sigmoid() - known.ground).abs().max() < 0.15
+    right, wrong = ((dyed - swatches[dye, known.thing]).square().flatten(1).mean(1) for dye in (known.dye, 6 - known.dye))  # red 1, blue 5
+    assert staging._DYED[1] == "red" and staging._DYED[5] == "blue"
+    assert (right < 0.5 * wrong).all()
+
+
+def test_drawing_goes_on_from_a_file_that_speaks_of_the_same_strokes(tmp_path: Path):
+    mean, _ = fitted()
+    save_tensors(mean.state_dict(), tmp_path / "mean.safetensors", dtype=torch.float16)
+    other, _ = fitted()
+    torch.nn.init.normal_(other.drawing.inner.weight)
+    staging.draw_as(other, tmp_path / "mean.safetensors")
+    assert torch.allclose(other.drawing.inner.weight, mean.drawing.inner.weight, atol=1e-3)
+    other.painter.neg_()
+    with pytest.raises(CheckpointMismatch, match="strokes"):
+        staging.draw_as(other, tmp_path / "mean.safetensors")
 
 
 def test_a_folder_tells_how_large_it_is(tmp_path: Path):

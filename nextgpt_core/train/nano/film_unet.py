@@ -21,7 +21,7 @@ from nextgpt_core.train.nano.films import FRAMES, MOTIONS, FilmScene, caption, i
 from nextgpt_core.train.nano.mean import residual
 from nextgpt_core.train.nano.pictures import BACKGROUNDS, COLOURS, SIZES, PictureScene
 from nextgpt_core.train.nano.sources import CACHE
-from nextgpt_core.train.nano.staging import train_staged
+from nextgpt_core.train.nano.staging import Staging, train_staged
 from nextgpt_core.train.nano.text_space import CONDITION_SCALE, encode_texts
 from nextgpt_core.train.nano.world import Thing, things
 
@@ -53,15 +53,25 @@ def make_unet() -> Any:
 
 
 def train_film_unet(
-    *, cpu_minutes: float = 3, mean_minutes: float = 18, batch: int = 6, peak: float = 1e-3, every: int = 0, run: Path = RUN
+    *,
+    cpu_minutes: float = 3,
+    mean_minutes: float = 18,
+    batch: int = 6,
+    peak: float = 1e-3,
+    every: int = 0,
+    go_on: bool = False,
+    run: Path = RUN,
 ) -> None:
-    """Train (resumes), with a sheet of film strips and an exported decoder folder at the end, and every `every` steps if that is not 0."""
+    """Train (resumes), with a sheet of film strips and an exported decoder folder at the end, and every `every` steps if that is not 0.
+
+    `go_on`: begin to draw as the bundled one does.
+    """
     torch.manual_seed(0)
     data, vae = load_latents()
-    found, places = scenes(), {thing: place for place, thing in enumerate(things())}
-    shown = torch.tensor([places[scene.picture.thing] for scene in found])
-    where = torch.from_numpy(np.stack([poses(scene) for scene in found])).float()[:, :, None]
-    mean = train_staged(data, vae, shown, where, run=run.with_name("film_mean"), cpu_minutes=mean_minutes, staged=16)
+    found = scenes()
+    known = Staging.of([scene.picture for scene in found], np.stack([poses(scene) for scene in found])[:, :, None])
+    start = EXPORT / "mean.safetensors" if go_on else None
+    mean = train_staged(data, vae, known, run=run.with_name("film_mean"), cpu_minutes=mean_minutes, staged=16, start=start)
     data = residual(mean, data)
     unet = make_unet()
     nn.init.zeros_(unet.conv_out.weight)  # the first residual is none

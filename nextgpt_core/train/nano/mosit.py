@@ -32,7 +32,7 @@ from nextgpt_core.train.nano.openings import (
 from nextgpt_core.train.nano.scenes import MODALITIES, MediaSource, RenderedScenes, scene_named
 from nextgpt_core.train.nano.talk import Dialogue, Talk, agreeing
 
-OTHERS_CASES = Path(__file__).with_name("routing_cases.jsonl")
+OTHERS_CASES = tuple(Path(__file__).with_name(name) for name in ("routing_cases.jsonl", "routing_cases_second.jsonl"))  # one an author
 TURNS = (0.5, 0.28, 0.14, 0.08)  # share of dialogues with one, two, three, four turns
 
 
@@ -115,8 +115,8 @@ def heldout_routing_cases(seed: int, n: int, *, source: MediaSource | None = Non
     return cases
 
 
-def others_routing_cases(path: Path = OTHERS_CASES) -> list[RoutingCase]:
-    """Conversations by an author who saw none of the phrasings, only the world's names; same question as above.
+def others_routing_cases(path: Path) -> list[RoutingCase]:
+    """Conversations by an author who saw none of the phrasings, only the world's names (a file of OTHERS_CASES); same question as above.
 
     A line of the file: {"turns": [{"user": text, "sent": [[modality, caption]]} or {"nano": text, "made": [...]}], "wished", "kind"}.
     """

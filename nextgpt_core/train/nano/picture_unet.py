@@ -26,7 +26,7 @@ from nextgpt_core.train.nano.denoiser import (
 from nextgpt_core.train.nano.mean import residual
 from nextgpt_core.train.nano.pictures import BACKGROUNDS, COLOURS, POSITIONS, SIZES, PictureScene, caption, places, render, sample_picture
 from nextgpt_core.train.nano.sources import CACHE
-from nextgpt_core.train.nano.staging import train_staged
+from nextgpt_core.train.nano.staging import Staging, train_staged
 from nextgpt_core.train.nano.text_space import CONDITION_SCALE, encode_texts
 from nextgpt_core.train.nano.world import Thing, things
 
@@ -62,15 +62,15 @@ def make_unet(**extra: Any) -> UNet2DConditionModel:
 
 
 def train_picture_unet(
-    *, cpu_minutes: float = 2, mean_minutes: float = 20, batch: int = 16, peak: float = 1.2e-3, run: Path = RUN
+    *, cpu_minutes: float = 2, mean_minutes: float = 20, batch: int = 16, peak: float = 1.2e-3, go_on: bool = False, run: Path = RUN
 ) -> None:
-    """Train (resumes), with a contact sheet and an exported decoder folder on the way."""
+    """Train (resumes), with a contact sheet and an exported decoder folder on the way. `go_on`: begin to draw as the bundled one does."""
     torch.manual_seed(0)
     data, vae = load_latents()
-    found, places_of = rows(), {thing: place for place, thing in enumerate(things())}
-    shown = torch.tensor([places_of[row.scene.thing] for row in found])
-    where = torch.from_numpy(np.stack([poses(row.scene, layers=LAYERS) for row in found])).float()
-    mean = train_staged(data, vae, shown, where, run=run.with_name("image_mean"), cpu_minutes=mean_minutes, layers=LAYERS)
+    scenes = [row.scene for row in rows()]
+    known = Staging.of(scenes, np.stack([poses(scene, layers=LAYERS) for scene in scenes]))
+    start = EXPORT / "mean.safetensors" if go_on else None
+    mean = train_staged(data, vae, known, run=run.with_name("image_mean"), cpu_minutes=mean_minutes, layers=LAYERS, start=start)
     data = residual(mean, data)
 
     def snapshot(trained: Any) -> None:
@@ -214,6 +214,9 @@ def _layouts(rng: np.random.Generator, thing: Thing) -> list[PictureScene]:
         kind = str(rng.choice(["size", "position", "count"]))
         value = _ATTRIBUTES[kind][int(rng.integers(len(_ATTRIBUTES[kind])))]
         found.append(replace(plain, colour=str(rng.choice(list(COLOURS))), **{kind: value}))
+    for number in _ATTRIBUTES["count"]:  # "three small stars"
+        size = str(rng.choice(_ATTRIBUTES["size"]))
+        found.append(replace(plain, count=number, size=size, colour=str(rng.choice(["", *COLOURS]))))
     return [scene for scene in found if scene.count == 1 or thing.article]
 
 

@@ -42,9 +42,9 @@ class Measure:
 
 MEASURES: tuple[Measure, ...] = (
     Measure("routing", trials.routing, 0.95, 400, 64),
-    Measure("routing, others' words", trials.routing_of_others, 0.95, 300, 50),
+    Measure("routing, others' words", trials.routing_of_others, 0.95, 600, 50),
     Measure("pictures named", trials.pictures_named, 0.60, 600, 96),
-    Measure("photos named", trials.photos_named, 0.40, 200, 60),
+    Measure("photos named", trials.photos_named, 0.40, 348, 60),
     Measure("sounds named", trials.sounds_named, 0.80, 362, 60),
     Measure("films named", trials.films_named, 0.60, 264, 48),
     Measure("pictures made", trials.pictures_made, 0.50, 280, 24, judge="image"),

@@ -13,6 +13,7 @@ from nextgpt_core.train.nano.scenes import MediaSource, Scene, caption, modality
 from nextgpt_core.train.nano.wording import as_typed, reworded
 
 Dialogue = list[Message]
+_SLIPS = {False: 0.2, True: 0.12}  # share of messages with a slip of the keyboard; practice is harder than the test
 
 
 class Talk:
@@ -44,7 +45,7 @@ class Talk:
 
     def user(self, text: str, *media: Media, chatty: bool = True) -> None:
         """`chatty` texts may get openers and closers."""
-        said = as_typed(self.rng, text, chatty=chatty)
+        said = as_typed(self.rng, text, chatty=chatty, slips=_SLIPS[self.held_out])
         parts: tuple[Part, ...] = (*media, said) if said else media
         if said and media and self.chance(0.1):
             parts = (said, *media)

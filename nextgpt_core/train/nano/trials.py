@@ -30,7 +30,7 @@ from nextgpt_core.train.nano.attribute_judge import sample_order
 from nextgpt_core.train.nano.batched import BatchedModel, Conversation, Reply, numbered
 from nextgpt_core.train.nano.films import FilmScene
 from nextgpt_core.train.nano.judging import load_judge
-from nextgpt_core.train.nano.mosit import RoutingCase, heldout_routing_cases, others_routing_cases
+from nextgpt_core.train.nano.mosit import OTHERS_CASES, RoutingCase, heldout_routing_cases, others_routing_cases
 from nextgpt_core.train.nano.naming import Names, motion_names, sound_names, thing_names
 from nextgpt_core.train.nano.photos import available_photos
 from nextgpt_core.train.nano.phrases import frames
@@ -93,9 +93,16 @@ def routing(bench: Bench, cases: int) -> Outcome:
 
 
 def routing_of_others(bench: Bench, cases: int) -> Outcome:
-    """The same with conversations by an author who had not seen the phrasings."""
-    found = others_routing_cases()
-    return _routed(bench, found[:: max(1, len(found) // cases)])
+    """The same with conversations by two authors who had not seen the phrasings; `details` has each one's share."""
+    authors = [others_routing_cases(path) for path in OTHERS_CASES]
+    each = cases // len(authors)
+    chosen = [found[:: max(1, len(found) // each)] for found in authors]
+    outcomes = [_routed(bench, found) for found in chosen]
+    hits = [round(outcome.value * outcome.cases) for outcome in outcomes]
+    both = sum(outcome.cases for outcome in outcomes)
+    shares = {path.stem: outcome.value for path, outcome in zip(OTHERS_CASES, outcomes)}
+    details = {path.stem: outcome.details for path, outcome in zip(OTHERS_CASES, outcomes)}
+    return Outcome(sum(hits) / both, wilson(sum(hits), both), both, {"authors": shares, **details})
 
 
 def _routed(bench: Bench, asked: Sequence[RoutingCase]) -> Outcome:

@@ -41,8 +41,9 @@ def _reordered(rng: np.random.Generator, caption: str) -> str:
     return caption
 
 
-def as_typed(rng: np.random.Generator, text: str, *, chatty: bool = True) -> str:
-    """A frame that has been filled -> what somebody might really type; openers and closers only if `chatty`."""
+def as_typed(rng: np.random.Generator, text: str, *, chatty: bool = True, slips: float = 0.12) -> str:
+    """A frame that has been filled -> what somebody might really type; openers and closers only if `chatty`, slips of the keyboard in a
+    share of `slips`."""
     if not text or text == "?":
         return text
     said = text
@@ -50,7 +51,7 @@ def as_typed(rng: np.random.Generator, text: str, *, chatty: bool = True) -> str
         opener, closer = _pick(rng, phrases.OPENERS), _pick(rng, phrases.CLOSERS)
         said = ("" if "please" in said and "please" in opener else opener) + said
         said += "" if "please" in said or said.endswith("?") else closer
-    if rng.random() < 0.12:
+    if rng.random() < slips:
         said = _slip(rng, said)
     if rng.random() < 0.5:
         said = said[:1].upper() + said[1:]
