@@ -174,3 +174,22 @@ def settled(page: Any) -> None:
     page.wait_for_function(
         "document.getAnimations().every(one => one.playState != 'running' || one.effect.getTiming().iterations == Infinity)"
     )
+
+
+LARGEST = 300_000  # bytes of a screenshot
+
+
+@pytest.fixture()
+def shots(tmp_path: Path) -> Path:
+    """Where screenshots go: with NEXTGPT_SCREENSHOTS=1 to docs/screenshots, else they are thrown away."""
+    folder = ROOT / "docs" / "screenshots" if os.environ.get("NEXTGPT_SCREENSHOTS") else tmp_path
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def take(page: Any, path: Path) -> None:
+    """A screenshot of the page at rest."""
+    settled(page)
+    page.wait_for_function("[...document.images].every(one => one.complete)")
+    page.screenshot(path=path)
+    assert path.stat().st_size < LARGEST

@@ -1,36 +1,18 @@
-"""The pictures in docs/screenshots, taken anew with NEXTGPT_SCREENSHOTS=1; without it they are taken and thrown away."""
+"""Pictures of the page with the fake engine in docs/screenshots; test_nano.py takes those with the real one (`shots` in conftest.py)."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.browser.conftest import ROOT, settled
+from tests.browser.conftest import take
 from tests.browser.person import EXAMPLES, answered, send, write
 
 pytestmark = pytest.mark.browser
-LARGEST = 300_000  # bytes
 
 
-@pytest.fixture()
-def shots(tmp_path: Path) -> Path:
-    folder = ROOT / "docs" / "screenshots" if os.environ.get("NEXTGPT_SCREENSHOTS") else tmp_path
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def take(page: Any, path: Path) -> None:
-    settled(page)
-    page.wait_for_function("[...document.images].every(one => one.complete)")
-    page.screenshot(path=path)
-    assert path.stat().st_size < LARGEST
-
-
-def test_light(open_page: Callable, shots: Path) -> None:
+def test_an_answer_in_the_making(open_page: Callable, shots: Path) -> None:
     page = open_page()
-    take(page, shots / "start.png")
     send(page, "What is in this picture? Make me a slow film and a sound of it.", [EXAMPLES / "picture.png"])
     page.wait_for_function("document.querySelector('.nx-making progress')?.value >= 5 && document.querySelector('.nx-preview img')")
     page.screenshot(path=shots / "working.png")
