@@ -53,7 +53,7 @@ def make_unet() -> Any:
     )
 
 
-def train_audio_unet(*, cpu_minutes: float = 35, mean_minutes: float = 4, batch: int = 32, peak: float = 2e-3, run: Path = RUN) -> None:
+def train_audio_unet(*, cpu_minutes: float = 1, mean_minutes: float = 4, batch: int = 32, peak: float = 2e-3, run: Path = RUN) -> None:
     """Train (resumes) with an exported decoder folder on the way."""
     torch.manual_seed(0)
     vae = load_autoencoder()

@@ -39,6 +39,7 @@ from nextgpt_core.train.stages import STAGES, Stage
 log = logging.getLogger(__name__)
 RUNS = Path("runs") / "nano" / "language"
 CPU_MINUTES = {"instruction": 40, "media": 130, "encoder": 20, "decoder": 17}  # in this order
+PROCESSES = 2  # each takes 4 GB, and what a step learns from grows with them
 DECODERS: dict[str, Any] = {"image": picture_unet, "audio": audio_denoiser, "video": film_unet}
 DIALOGUES = {"captions": 6_000, "states": 7_500, "mosit": 5_000}
 STATEMENTS = {"image": 1.4, "video": 0.87, "audio": 0.33}  # captions that decoders learn from, as shares of "states"
@@ -274,12 +275,12 @@ def run(name: str, *, minutes: float = 1.0, dialogues: int | None = None, go_on:
 
     `minutes` multiplies the recipe's own time; `dialogues` (the size of the dataset) replaces its number. `go_on`: let the stage begin with
     all the trained parts in the folder; else the first one begins with untrained parts, and "media" with input projections fitted anew.
-    `processes` share the work, one for each core unless told otherwise.
+    `processes` share the work: PROCESSES, if there are so many cores, unless told otherwise.
     """
     if STAGES[name].dataset not in DATASETS:
         for decoder in DECODERS.values():
             decoder.load_latents()  # built once, not by each process
-    in_parallel(_run, name, minutes, dialogues, go_on, processes=processes or os.cpu_count() or 1)
+    in_parallel(_run, name, minutes, dialogues, go_on, processes=processes or min(PROCESSES, os.cpu_count() or 1))
 
 
 def _run(name: str, minutes: float, dialogues: int | None, go_on: bool) -> None:
@@ -310,7 +311,7 @@ def main() -> None:
     parser.add_argument("--cpu-minutes", type=float, help="of each stage; default: the recipe's")
     parser.add_argument("--dialogues", type=int, help="size of each dataset")
     parser.add_argument("--go-on", action="store_true", help="begin with the trained parts in the folder, nothing anew")
-    parser.add_argument("--processes", type=int, help="that share the work; default: one for each core")
+    parser.add_argument("--processes", type=int, help=f"that share the work; default: {PROCESSES}, or the cores if they are fewer")
     options = parser.parse_args()
     if unknown := [name for name in options.stages if name not in CPU_MINUTES]:
         parser.error(f"there is no stage '{unknown[0]}'; the stages are {', '.join(CPU_MINUTES)}.")
