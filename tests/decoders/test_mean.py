@@ -78,3 +78,15 @@ def test_training_learns_the_mean_and_leaves_a_unit_residual(tmp_path: Path):
     left = residual(mean, data)
     assert float(mean.scale) < 0.5  # of a deviation of about 1 before
     assert left.latents.float().std() == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_residual_of_a_large_set_is_that_of_rows_drawn_by_weight():
+    torch.manual_seed(0)
+    weights = torch.tensor([1.0] * 40 + [0.0] * 60)
+    latents = torch.randn(100, 2, 3)
+    latents[40:] = 100.0  # never drawn
+    data = LatentSet(latents.half(), torch.randn(100, 5), weights, torch.zeros(5), torch.randn(100, 5))
+    mean = ConditionalMean(condition=5, shape=(2, 3), width=8)
+    left = residual(mean, data, count=30)
+    assert left.latents.shape == (30, 2, 3) and left.conditions.shape == (30, 5) and left.projected.shape == (30, 5)
+    assert float(mean.scale) < 5 and float(left.latents.float().square().mean()) == pytest.approx(1.0, abs=0.02)

@@ -54,6 +54,17 @@ class LatentSet:
         own = self.conditions[rows].float()
         return own if self.projected is None else torch.where(self.projected[rows].isnan(), own, self.projected[rows].float())
 
+    def drawn(self, count: int, *, seed: int = 0) -> "LatentSet":
+        """`count` different rows, drawn by their weights, which then all count the same."""
+        rows = torch.multinomial(self.weights, count, generator=torch.Generator().manual_seed(seed))
+        return replace(
+            self,
+            latents=self.latents[rows],
+            conditions=self.conditions[rows],
+            weights=torch.ones(count),
+            projected=None if self.projected is None else self.projected[rows],
+        )
+
 
 def read_latents(path: Path) -> LatentSet:
     """A cached set, with what `write_projected` wrote beside it, if it did."""
