@@ -39,6 +39,7 @@ from nextgpt_core.train.stages import STAGES, Stage
 log = logging.getLogger(__name__)
 RUNS = Path("runs") / "nano" / "language"
 CPU_MINUTES = {"instruction": 40, "media": 130, "encoder": 20, "decoder": 17}  # in this order
+WARM_STEPS = 1000  # of the regression that input projections begin with
 PROCESSES = 2  # each takes 4 GB, and what a step learns from grows with them
 DECODERS: dict[str, Any] = {"image": picture_unet, "audio": audio_denoiser, "video": film_unet}
 DIALOGUES = {"captions": 6_000, "states": 7_500, "mosit": 5_000}
@@ -290,7 +291,8 @@ def _run(name: str, minutes: float, dialogues: int | None, go_on: bool) -> None:
     first = name == next(iter(CPU_MINUTES))
     recipe = Recipe(preset, merged="lora" not in stage.rates, anew=first and not go_on, dialogues=sizes)
     if name == "media" and not go_on and not (RUNS / name / STATE_FILE).is_file():
-        warm_start(recipe.model, Pools(), spread=preset.input_projection.spread)
+        if rank() == 0:
+            warm_start(recipe.model, Pools(), spread=preset.input_projection.spread, steps=max(100, round(WARM_STEPS * min(1.0, minutes))))
         share_from_first(list(recipe.model.input_projection.parameters()))
         _export(recipe.model, preset, ["input_projection"])  # the stage does not train it, and may be interrupted
     budget = Budget(cpu_seconds=60 * minutes * CPU_MINUTES[name] / world())

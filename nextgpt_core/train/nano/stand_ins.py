@@ -63,7 +63,7 @@ def told(scene: Scene) -> list[str]:
     return [picture.thing.name, *motion, look or "plain"]
 
 
-def warm_start(model: NextGPT, pools: Pools, *, spread: int, steps: int = 1000, batch: int = 192) -> dict[str, float]:
+def warm_start(model: NextGPT, pools: Pools, *, spread: int, steps: int, batch: int = 192) -> dict[str, float]:
     """Regress every input projection on the stand-ins of the pool's scenes; returns the share of things that it makes nearest to their own.
 
     Beside the squared error counts which of all stand-ins is nearest, and the first vector is mixed with another medium's, its own having
