@@ -144,13 +144,11 @@ def test_a_longer_film_moves_as_far_in_more_frames():
     assert torch.allclose(shorter[:, :, [0, -1]], usual[:, :, [0, -1]], atol=1e-4)
 
 
-def test_both_networks_learn_and_an_unseen_pair_comes_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Four things in four places; one thing is never seen in one of them."""
+def learnt(scenes: list[PictureScene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[StagedMean, LatentSet, Staging]:
+    """A mean that learnt these scenes of four things in four ways each; the second thing was never seen in the second way."""
     ticks = itertools.count()
     monkeypatch.setattr(time, "process_time", lambda: next(ticks) / 30)  # as many steps on every machine
     monkeypatch.setattr(staging, "_BATCH", 64)
-    spots = ["on the left", "on the right", "at the top", "at the bottom"]
-    scenes = [PictureScene(thing, position=spot) for thing in THINGS for spot in spots]
     frames = torch.from_numpy(np.stack([pictures.render(scene, autoencoder.PIXELS) for scene in scenes])).permute(0, 3, 1, 2)
     vae = autoencoder.fit_autoencoder(frames, latents=8)
     conditions = 3 * torch.cat([torch.eye(4).repeat_interleave(4, 0), torch.eye(4).repeat(4, 1)], 1)
@@ -159,30 +157,27 @@ def test_both_networks_learn_and_an_unseen_pair_comes_out(tmp_path: Path, monkey
     data = LatentSet(autoencoder.encode_frames(vae, frames), conditions, weights, torch.zeros(8))
     known = Staging.of(scenes, np.stack([picture_poses(scene, layers=1) for scene in scenes]))
     mean = train_staged(data, vae, known, run=tmp_path, cpu_minutes=1.0, width=32, sprite_channels=40, staged=4, peak=5e-3)
+    return mean, data, known
+
+
+def test_both_networks_learn_and_an_unseen_pair_comes_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Four things in four places."""
+    spots = ["on the left", "on the right", "at the top", "at the bottom"]
+    mean, data, _ = learnt([PictureScene(thing, position=spot) for thing in THINGS for spot in spots], tmp_path, monkeypatch)
     with torch.no_grad():
-        left = (mean(conditions) - data.latents).square().flatten(1).mean(1)
+        left = (mean(data.conditions) - data.latents).square().flatten(1).mean(1)
         before = data.latents.square().flatten(1).mean(1)
-    assert left[weights > 0].mean() < 0.2 * before.mean()
+    assert left[data.weights > 0].mean() < 0.2 * before.mean()
     assert left[5] < 0.4 * before[5]
 
 
 def test_colours_of_thing_and_ground_are_learnt_for_things_never_seen_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Two dyes and two grounds; one thing is never seen in one pair of them."""
-    ticks = itertools.count()
-    monkeypatch.setattr(time, "process_time", lambda: next(ticks) / 30)
-    monkeypatch.setattr(staging, "_BATCH", 64)
+    """Two dyes, each on the other's ground and on grey."""
     pairs = [("red", "blue"), ("blue", "red"), ("red", "grey"), ("blue", "grey")]
     scenes = [PictureScene(thing, colour=dye, background=ground) for thing in THINGS for dye, ground in pairs]
-    frames = torch.from_numpy(np.stack([pictures.render(scene, autoencoder.PIXELS) for scene in scenes])).permute(0, 3, 1, 2)
-    vae = autoencoder.fit_autoencoder(frames, latents=8)
-    conditions = 3 * torch.cat([torch.eye(4).repeat_interleave(4, 0), torch.eye(4).repeat(4, 1)], 1)
-    weights = torch.ones(16)
-    weights[5] = 0
-    data = LatentSet(autoencoder.encode_frames(vae, frames), conditions, weights, torch.zeros(8))
-    known = Staging.of(scenes, np.stack([picture_poses(scene, layers=1) for scene in scenes]))
-    mean = train_staged(data, vae, known, run=tmp_path, cpu_minutes=1.0, width=32, sprite_channels=40, staged=4, peak=5e-3)
+    mean, data, known = learnt(scenes, tmp_path, monkeypatch)
     with torch.no_grad():
-        _, paint, ground = mean.staged(conditions)
+        _, paint, ground = mean.staged(data.conditions)
         codes = staging.fit_painter(mean, staging.drawings())
         dyed = mean.painted(mean.sprites(codes[known.thing], coarse=8), paint)[:, :3]
     swatches = staging.dyed_swatches()
