@@ -1,5 +1,6 @@
 """Two real processes that learn together."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def test_processes_share_gradients_and_decisions(tmp_path: Path):
         told = torch.load(tmp_path / f"{number}.pt")
         assert told["begun"].tolist() == [0.0, 0.0] and told["mean"].tolist() == [1.5, 1.5] and told["unused"].tolist() == [0.0] * 3
         assert told["furthest"] == 0.25 and told["all"] == ["p0", "p1"] and told["world"] == 2
+        assert told["threads"] == max(1, (os.cpu_count() or 1) // 2)
 
 
 def test_what_they_learn_is_the_same_and_one_of_them_writes(tmp_path: Path):

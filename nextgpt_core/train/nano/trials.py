@@ -95,7 +95,7 @@ def routing(bench: Bench, cases: int) -> Outcome:
 def routing_of_others(bench: Bench, cases: int) -> Outcome:
     """The same with conversations by two authors who had not seen the phrasings; `details` has each one's share."""
     authors = [others_routing_cases(path) for path in OTHERS_CASES]
-    each = cases // len(authors)
+    each = max(1, cases // len(authors))
     chosen = [found[:: max(1, len(found) // each)] for found in authors]
     outcomes = [_routed(bench, found) for found in chosen]
     hits = [round(outcome.value * outcome.cases) for outcome in outcomes]
