@@ -1,4 +1,4 @@
-"""`pip install .` installs the core alone. What it needs is read from requirements.txt, so that there is one list; all else is in pyproject.toml.
+"""`pip install .` installs the core alone; what it needs is read from requirements.txt, the one list. The rest is in pyproject.toml.
 
 The page, the terminal's commands and the recipe stay in the clone, where `launch.py` starts them: their files (weights, examples, what
 is made) lie beside them there, and `app` is no name to put among other people's packages.
