@@ -6,7 +6,7 @@
 import sys
 from pathlib import Path
 
-from nextgpt_core import Engine, Media, MediaError, Message, TurnDone, TurnSettings
+from nextgpt_core import Engine, Media, Message, NextGPTError, TurnDone, TurnSettings
 from nextgpt_core.modalities import sniff
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets" / "examples"
@@ -19,7 +19,7 @@ for path in files:
     try:
         message = Message("user", (Media(sniff(path), path), "What is this?"))  # what a file is, is read from its contents
         *_, done = engine.turn([message], words_only, out_dir=Path("made"))
-    except MediaError as error:  # a sentence that says what is wrong with the file and what to do
+    except NextGPTError as error:  # a sentence that says what is wrong with the file and what to do
         print(f"{path.name}: {error}")
         continue
     assert isinstance(done, TurnDone)
