@@ -253,7 +253,7 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
 
 def chosen(values: tuple[Any, ...]) -> Choices:
     """The settings' values, in the order of SETTINGS, as choices."""
-    return choices_from(dict(zip(SETTINGS, values)))
+    return choices_from(dict(zip(SETTINGS, values, strict=True)))
 
 
 def message_turn(index: Any) -> int:

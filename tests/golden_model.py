@@ -39,7 +39,7 @@ def golden_model() -> NextGPT:
     input_projection = InputProjection(kind="linear", encoder_width=32, llm_width=64, tokens=dict.fromkeys(OUTPUTS, 1), shared=True)
     input_projection.load_state_dict({f"networks.shared.{name}": delta[f"llama_proj.{name}"] for name in ("weight", "bias")})
     projections = {}
-    for modality, upstream in zip(OUTPUTS, ("gen_text_hidden_fcs", "gen_text_hidden_fcs_video", "gen_text_hidden_fcs_audio")):
+    for modality, upstream in zip(OUTPUTS, ("gen_text_hidden_fcs", "gen_text_hidden_fcs_video", "gen_text_hidden_fcs_audio"), strict=True):
         projections[modality] = OutputProjection(llm_width=64, condition_shape=OUTPUTS[modality][2], width=512, layers=4)
         projections[modality].load_state_dict(_output_state(delta, f"{upstream}.0."))
     return NextGPT(

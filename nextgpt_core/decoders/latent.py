@@ -178,7 +178,7 @@ class LatentDecoder(ABC):
 
     def _predict_apart(self, latents: Tensor, timestep: Tensor, condition: Tensor) -> Tensor:
         """`predict` for each of the batch alone: the same but for rounding, with the activations of one."""
-        return torch.cat([self.predict(one, timestep, its) for one, its in zip(latents.split(1), condition.split(1))])
+        return torch.cat([self.predict(one, timestep, its) for one, its in zip(latents.split(1), condition.split(1), strict=True)])
 
     @abstractmethod
     def finish(self, latents: Tensor, settings: DecoderSettings) -> Any:

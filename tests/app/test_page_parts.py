@@ -204,7 +204,7 @@ def test_a_conversation_survives_export_and_import(store: FileStore, desk: Desk)
     path = export_zip(conversation, store)
     brought = import_zip(path, store, "b" * 32, Settings())
     assert brought.id != conversation.id and len(brought.files()) == 3
-    for old, new in zip(conversation.files(), brought.files()):
+    for old, new in zip(conversation.files(), brought.files(), strict=True):
         assert store.path(old).read_bytes() == store.path(new).read_bytes() and old.name != new.name
 
 

@@ -48,7 +48,7 @@ def test_decoder_adds_its_mean_to_what_it_denoised_and_to_previews():
         settings = decoder.defaults
         decoder.generate(condition, settings=settings, generator=generator, on_step=lambda *args, name=name: seen[name].append(args[2]))
     assert len(seen["plain"]) == plain.defaults.steps
-    for before, after in zip(seen["plain"], seen["corrected"]):
+    for before, after in zip(seen["plain"], seen["corrected"], strict=True):
         assert torch.allclose(after, before + 0.25, atol=1e-5)
     assert "mean" in corrected.parts()
 

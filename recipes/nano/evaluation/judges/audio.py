@@ -92,7 +92,7 @@ def judge_accuracy(judge: AudioJudge) -> float:
     """The share of held-out reference sounds (unseen keys, velocities; noise) that the judge names."""
     samples, scenes = sound_set("heldout")
     named = [name for i in range(0, len(samples), 32) for name in judge.name(samples[i : i + 32] / 32767)]
-    return float(np.mean([name == scene.kind for name, scene in zip(named, scenes)]))
+    return float(np.mean([name == scene.kind for name, scene in zip(named, scenes, strict=True)]))
 
 
 def _filter(inputs: int, outputs: int, *, size: int = 3, stride: int = 2) -> nn.Module:
