@@ -41,7 +41,7 @@ class Page(gr.Blocks):
 
     def queue(self, *arguments: Any, **named: Any) -> "Page":
         """As Gradio's, with the queue below."""
-        utils.MatplotlibBackendMananger = contextlib.nullcontext  # type: ignore[assignment, misc] # nothing here draws with it
+        utils.MatplotlibBackendMananger = contextlib.nullcontext  # nothing here draws with it
         super().queue(*arguments, **named)
         old: Any = self._queue
         values = old.live_updates, old.max_thread_count, old.update_intervals, old.max_size, self, old.default_concurrency_limit

@@ -94,8 +94,8 @@ class Scorecard:
         for row in self.rows:
             value, interval, judge = "-", "", "" if row.judge_accuracy is None else f"{row.judge_accuracy:.1%}"
             if row.value is not None and row.interval is not None:
-                shown = (lambda x: f"{x:.3f}") if row.at_most else (lambda x: f"{x:.1%}")
-                value, interval = shown(row.value), f"{shown(row.interval[0])} - {shown(row.interval[1])}"
+                shown = "{:.3f}" if row.at_most else "{:.1%}"
+                value, interval = shown.format(row.value), f"{shown} - {shown}".format(*row.interval)
             floor = f"{row.floor:.2f}" if row.at_most else f"{row.floor:.0%}"
             result = row.note or ("passed" if row.passed else "missed")
             lines.append(f"{row.name:<30}{value:>8}  {interval:<17}{floor:>7}{row.cases:>7}{judge:>8}  {result}")

@@ -66,7 +66,7 @@ def train_audio_judge(*, cpu_minutes: float = 4, batch: int = 48, peak: float = 
     samples, scenes = sound_set("train")
     order = [kind.name for kind in SOUNDS]
     kinds = torch.tensor([order.index(scene.kind) for scene in scenes])
-    judge = AudioJudge().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    judge = AudioJudge().to(memory_format=torch.channels_last)
     optimizer = Muon(judge, lr=peak, weight_decay=0.02, adam=("head", "layers.0"))
     session = Session(run, budget=Budget(cpu_seconds=cpu_minutes * 60), state={"judge": judge, "optimizer": optimizer})
     for step in session.steps():
