@@ -22,8 +22,10 @@ from nextgpt_core.errors import NextGPTError
 from recipes.nano.evaluation import measures
 from recipes.nano.evaluation.judges.accuracy import judge_accuracies
 from recipes.nano.evaluation.measures import Bench, Outcome
+from recipes.nano.paths import ROOT
 
 log = logging.getLogger(__name__)
+OUT = ROOT / "outputs" / "scorecard"
 JUDGE_FLOOR = 0.9  # a judge that is worse on reference items does not count
 
 
@@ -161,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="launch.py eval", description="Print the scorecard of a preset.")
     parser.add_argument("preset", nargs="?", default="nano")
     parser.add_argument("--quick", action="store_true", help="a sample of every measure, in about five minutes")
-    parser.add_argument("--out", type=Path, default=Path("outputs/scorecard"), help="folder for scorecard.json and the contact sheets")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder for scorecard.json and the contact sheets (default: %(default)s)")
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="only measures whose names begin so")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING)

