@@ -214,7 +214,7 @@ def _value(kind: Any, value: Any, *, where: str) -> Any:
     if origin is tuple and isinstance(value, list):
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) == len(value):
-            return tuple(_value(each, item, where=where) for each, item in zip(kinds, value))
+            return tuple(_value(each, item, where=where) for each, item in zip(kinds, value, strict=True))
     elif origin is Mapping:
         if isinstance(value, dict):
             return types.MappingProxyType({key: _value(arguments[1], item, where=f"{where}.{key}") for key, item in value.items()})

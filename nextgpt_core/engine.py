@@ -135,7 +135,7 @@ class Engine:
                     conditions.append(self.model.condition(span.modality, span.states[None], span.embeddings[None])[0])
 
             # 6. Make the media, one after the other. A decoder that fails takes nothing else with it.
-            for index, (span, condition) in enumerate(zip(written_spans, conditions)):
+            for index, (span, condition) in enumerate(zip(written_spans, conditions, strict=True)):
                 with clock(span.modality):
                     for event in self._make(index, span.modality, condition, settings, seed=seed, cancelled=cancelled, out_dir=out_dir):
                         if isinstance(event, MediaReady):
