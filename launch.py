@@ -198,6 +198,8 @@ def answers(address: str, seconds: float = 8) -> bool:
 def pip(python: Path, log: Path, *arguments: str) -> None:
     """pip install, as one line that says how far it is; what pip says goes to the log. Raises InstallFailed."""
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *arguments]
+    if not sys.dont_write_bytecode:  # each import compiles what it needs, a quarter of what there is
+        command.append("--no-compile")
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     with open(log, "ab") as sink:
         begin = sink.tell()
@@ -206,10 +208,10 @@ def pip(python: Path, log: Path, *arguments: str) -> None:
     def said() -> str:
         return log.read_bytes()[begin:].decode("utf-8", errors="replace")
 
-    line = ProgressLine()
+    line, started = ProgressLine(), time.time()
     try:
         while process.poll() is None:
-            line.show(progress(said()))
+            line.show(progress(said(), unpacked(log.parent, started)))
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.5)
     except BaseException:  # Ctrl+C reaches pip as well, which clears up behind itself
@@ -249,11 +251,17 @@ class ProgressLine:
             print("\r" + " " * (shutil.get_terminal_size().columns - 1), end="\r", flush=True)
 
 
-def progress(said: str) -> str:
-    """What pip is doing by what it has said: the last download and all of them together, or the number of packages being unpacked."""
+def unpacked(environment: Path, since: float) -> int:
+    """How many packages were unpacked since a time of the clock: each ends with the folder that tells of it."""
+    folders = [*environment.glob("lib/*/site-packages/*.dist-info"), *environment.glob("Lib/site-packages/*.dist-info")]
+    return sum(1 for folder in folders if folder.is_dir() and folder.stat().st_mtime >= since)
+
+
+def progress(said: str, unpacked: int) -> str:
+    """What pip is doing by what it has said: the last download and all of them together, or how many packages are unpacked."""
     unpacking = re.findall(r"^Installing collected packages: (.+)$", said, re.MULTILINE)
     if unpacking:
-        return f"unpacking {unpacking[-1].count(',') + 1} packages"
+        return f"unpacked {unpacked} of {unpacking[-1].count(',') + 1} packages"
     wheel = r"^ *(?:Downloading|Using cached) (\S+?)-\d\S*\.(?:whl|tar\.gz|zip) \(([\d.]+) (bytes|kB|MB|GB)\)$"
     wheels = re.findall(wheel, said, re.MULTILINE)
     if not wheels:
@@ -267,9 +275,10 @@ def progress(said: str) -> str:
 def reason(said: str) -> str:
     """The line of pip's that says why it failed. Of an index that could not be reached it says only that nothing fits, at the end."""
     errors = re.findall(r"^ *(?:ERROR|error): *(.+)$", said, re.MULTILINE)
-    unreachable = re.findall(r"^WARNING: Retrying .* after connection broken by .*?(?:: (.+?))?\)?'?: \S+$", said, re.MULTILINE)
-    if unreachable and errors and "No matching distribution" in errors[-1]:
-        return f"the package index cannot be reached ({unreachable[-1].strip()})"
+    broken = re.findall(r"^WARNING: Retrying .* after connection broken by (.+): \S+$", said, re.MULTILINE)
+    if broken and errors and "No matching distribution" in errors[-1]:
+        why = re.split(r": |, '", broken[-1])[-1]
+        return "the package index cannot be reached (" + re.sub(r"( \((read|connect) timeout=.*)?['\")]*$", "", why) + ")"
     return errors[-1] if errors else last_line(said)
 
 

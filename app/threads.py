@@ -45,8 +45,8 @@ def quotas(root: Path) -> Iterator[float]:
     container the group's path may be the host's, which is not there: then the mounted folder is the container's own group.
     """
     for line in read(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        number, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if not number.isdigit() or (controllers and "cpu" not in controllers.split(",")):
             continue
         top = root / "sys/fs/cgroup" / controllers
         group = top / path.lstrip("/")
