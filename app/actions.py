@@ -141,7 +141,7 @@ class Actions:
         return self.undo(tab, index)
 
     def another(self, tab: Tab, reference: str, choices: Choices) -> Update:
-        """Ask for one more medium like an earlier one: the same message, a new seed."""
+        """Ask for one more file like an earlier one: the same message, a new seed."""
         conversation = self._where(tab)[1]
         found = self._medium(conversation, reference)
         if found is None:
@@ -156,7 +156,7 @@ class Actions:
         return self._start(tab, conversation, choices)
 
     def use(self, tab: Tab, reference: str, message: Any) -> Update:
-        """Put a made medium into the message box."""
+        """Put a made file into the message box."""
         found = self._medium(self._where(tab)[1], reference)
         return {} if found is None else _with_file(tab, message, str(found[2]))
 

@@ -55,9 +55,7 @@ class Admission:
             gr.Warning(problem)
         return bool(problem)
 
-    def refusal(
-        self, tab: Tab, conversation: Conversation, words: str, files: int, choices: Choices, place: int, versions: int = 0
-    ) -> str:
+    def refusal(self, tab: Tab, conversation: Conversation, words: str, files: int, choices: Choices, place: int, versions: int = 0) -> str:
         """Why a message cannot be answered, or nothing."""
         limits, language = self.settings, tab.language
         if not words.strip() and not files:

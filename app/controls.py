@@ -31,16 +31,16 @@ EXAMPLES: tuple[tuple[str, str], ...] = (
     ("What is in this picture?", "picture.png"),
     ("Let me hear a violin.", ""),
     ("What do I hear? Show me a picture of it.", "sound.wav"),
-    ("Make a film of a rocket moving up.", ""),
-    ("What happens in this film?", "film.mp4"),
+    ("Make a video of a rocket moving up.", ""),
+    ("What happens in this video?", "video.mp4"),
 )
 SHOWN: tuple[tuple[str, str, str], ...] = (  # what stands on the buttons, and their icons
     ("Draw a red apple on a blue background", "画一个蓝色背景上的红苹果", "apple"),
     ("What is in this picture?", "这张图片里是什么?", "picture"),
     ("Let me hear a violin", "让我听听小提琴", "violin"),
     ("What do I hear? Show me a picture of it", "我听到了什么?画出来", "ear"),
-    ("Make a film of a rocket moving up", "做一段火箭上升的视频", "rocket"),
-    ("What happens in this film?", "这段视频里发生了什么?", "film"),
+    ("Make a video of a rocket moving up", "做一段火箭上升的视频", "rocket"),
+    ("What happens in this video?", "这段视频里发生了什么?", "video"),
 )
 
 

@@ -30,7 +30,7 @@ TITLE_LENGTH = 48
 
 @dataclass
 class Piece:
-    """One piece of an answer, in order: text, or a medium that is being made, ready or failed."""
+    """One piece of an answer, in order: text, or a file that is being made, ready or failed."""
 
     kind: str  # "text" or "media"
     text: str = ""
@@ -74,7 +74,7 @@ class Answer:
                 self.pieces.append(Piece("text"))
             self.pieces[-1].text += event.text
         elif isinstance(event, SignalSpan):
-            self._medium(len(self.spans), event.modality)  # keeps the medium's place in the text; it is made later
+            self._medium(len(self.spans), event.modality)  # keeps the file's place in the text; it is made later
             self.spans.append(asdict(event))
         elif isinstance(event, MediaStarted):
             piece = self._medium(event.index, event.modality)
@@ -149,7 +149,7 @@ class Conversation:
         if first is None:
             return ""
         text = re.sub(r"\s+", " ", first.text).strip() or ", ".join(file.label for file in first.files)
-        return text if len(text) <= TITLE_LENGTH else f"{text[:TITLE_LENGTH - 1]}…"
+        return text if len(text) <= TITLE_LENGTH else f"{text[: TITLE_LENGTH - 1]}…"
 
     @property
     def busy(self) -> bool:

@@ -11,7 +11,7 @@ from nextgpt_core.errors import ConfigError
 from nextgpt_core.messages import TurnSettings
 
 ROOT = Path(__file__).resolve().parent.parent
-MADE = {"picture": "image", "sound": "audio", "film": "video"}  # what a person calls it -> modality
+MADE = {"picture": "image", "sound": "audio", "video": "video"}  # what a person calls it -> modality
 ANSWERS = ("auto", "text", *MADE)
 QUALITIES: dict[str, int | None] = {"fast": 8, "balanced": None, "fine": 40}  # denoising steps; None: the preset's own
 MAX_STEPS = 100
@@ -79,7 +79,7 @@ class Choices:
     """What a person set on the page (or in the terminal) for the next answer. None (for a decoder 0) means: the preset's own default."""
 
     answer: str = "auto"
-    forbid: tuple[str, ...] = ()  # of "picture", "sound", "film"
+    forbid: tuple[str, ...] = ()  # of "picture", "sound", "video"
     temperature: float | None = None
     top_p: float | None = None
     max_new_tokens: int | None = None

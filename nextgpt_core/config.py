@@ -1,6 +1,7 @@
 """A preset: one folder with a preset.json that names the parts, read into frozen dataclasses. What is not understood is refused."""
 
 import json
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -12,16 +13,28 @@ from typing import Any, TypeVar
 from nextgpt_core.errors import ConfigError
 from nextgpt_core.modalities import MODALITIES
 
-CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 PRESET_FILE = "preset.json"
 DTYPES = ("float32", "float16", "bfloat16")
 PRECISIONS = (*DTYPES, "8bit", "4bit")  # of a language model; the last two by quantisation
 Config = TypeVar("Config")
 
 
+def checkpoints_folder() -> Path:
+    """Where presets lie by name: NEXTGPT_CHECKPOINTS, or the checkpoints/ beside this package (a clone); for code that was installed
+    elsewhere, that of a clone which is the current folder."""
+    if named := os.environ.get("NEXTGPT_CHECKPOINTS"):
+        return Path(named).expanduser().resolve()
+    beside = Path(__file__).resolve().parent.parent / "checkpoints"
+    here = Path.cwd() / "checkpoints"
+    return here if not beside.is_dir() and here.is_dir() else beside
+
+
+CHECKPOINTS = checkpoints_folder()
+
+
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """The frozen encoder: `tokens` vectors of `width` per medium of each modality it reads."""
+    """The frozen encoder: `tokens` vectors of `width` per file of each modality it reads."""
 
     kind: str  # a key of encoders.ENCODERS
     path: str  # in the preset's folder
@@ -96,7 +109,7 @@ class Preset:
     input_projection: InputProjectionConfig
     llm: LanguageModelConfig
     lora: LoraConfig
-    boundary_tokens: tuple[str, str]  # before and after a medium's vectors
+    boundary_tokens: tuple[str, str]  # before and after a file's vectors
     outputs: Mapping[str, OutputConfig]  # in the order in which their tokens were added
     boundary_as_text: bool = False  # the boundaries were written as words in training: their own tokens have rows, and are not used
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
@@ -137,13 +150,19 @@ class Preset:
 
 
 def load_preset(preset: str | Path, *, checkpoints: Path = CHECKPOINTS) -> Preset:
-    """A preset by name ("nano", a folder of `checkpoints`) or by the path of its folder or file. Raises ConfigError."""
-    path = Path(preset)
-    if path.suffix != ".json":
-        path = (path if path.is_dir() else checkpoints / path) / PRESET_FILE
+    """A preset by name ("nano", a folder of `checkpoints`), or by the path of its folder or of its file. Raises ConfigError.
+
+    A name of `checkpoints` comes before a folder of the current one that happens to be called the same: "./nano" is that folder.
+    """
+    named = checkpoints / preset / PRESET_FILE if Path(preset).name == str(preset) else None
+    path = Path(preset) if Path(preset).suffix == ".json" else Path(preset) / PRESET_FILE
+    path = named if named is not None and named.is_file() else path
     if not path.is_file():
         known = sorted(found.parent.name for found in checkpoints.glob(f"*/{PRESET_FILE}"))
-        raise ConfigError(f"There is no preset '{preset}'{_nearest(str(preset), known)}; known are {', '.join(known) or 'none'}.")
+        raise ConfigError(
+            f"There is no preset '{preset}'{_nearest(str(preset), known)}; "
+            f"known are {', '.join(known) or 'none'} and any folder that holds a {PRESET_FILE}."
+        )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from nextgpt_core.errors import Cancelled
-from nextgpt_core.llm import LanguageModel
+from nextgpt_core.llm.language_model import LanguageModel
 from nextgpt_core.prompt import Prompt
 
 PREFILL = 256  # positions between two looks at `cancelled`

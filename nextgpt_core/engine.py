@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from nextgpt_core.config import Preset, SamplingConfig, load_preset
+from nextgpt_core.decoders.generation import decoder_settings, make_medium, sampling_settings
 from nextgpt_core.decoding import Context, Ended, Span, Text, decode, sampler
 from nextgpt_core.errors import Cancelled, MediaError, MessageError, NextGPTError, OutOfMemory, is_out_of_memory
-from nextgpt_core.making import decoder_settings, make_medium, sampling_settings
 from nextgpt_core.messages import (
     Event,
     Media,
@@ -89,7 +89,7 @@ class Engine:
         clock = Stopwatch()
         sampling = sampling_settings(settings, self._sampling)
         seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
-        answer: list[str | Media | None] = []  # in order; None where a medium is not made (yet)
+        answer: list[str | Media | None] = []  # in order; None where a file is not made (yet)
         spans: list[SignalSpan] = []
         places: list[int] = []  # of the spans' media in `answer`
         context: Context | None = None
@@ -187,7 +187,7 @@ class Engine:
         return tuple(found)
 
     def _vectors(self, media: Media) -> Tensor:
-        """A medium's vectors in the language model's space [M, d], computed once per file."""
+        """A file's vectors in the language model's space [M, d], computed once per file."""
         key = file_key(media)
         if not media.path.exists():  # what was perceived is not forgotten with its file
             key = next((known for known in self._perceived if known[:2] == key[:2]), key)

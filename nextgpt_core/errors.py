@@ -7,7 +7,7 @@ NextGPTError
 │   ├── CheckpointMismatch     keys, shapes or hashes are not what the preset says
 │   └── HubUnreachable         what is to be fetched cannot be asked for now
 ├── MediaError             a file a user sent cannot be used
-│   ├── UnsupportedMedia       not a picture, sound or film that can be read
+│   ├── UnsupportedMedia       not a picture, sound or video that can be read
 │   └── MediaTooLarge          over a limit of size, length or count
 ├── MessageError           a message cannot be answered (too long, empty)
 ├── GenerationError        a decoder failed
@@ -48,7 +48,7 @@ class MediaError(NextGPTError):
 
 
 class UnsupportedMedia(MediaError):
-    """Not a picture, sound or film that can be read."""
+    """Not a picture, sound or video that can be read."""
 
 
 class MediaTooLarge(MediaError):
@@ -60,7 +60,7 @@ class MessageError(NextGPTError):
 
 
 class GenerationError(NextGPTError):
-    """A decoder failed to make its medium."""
+    """A decoder failed to make its file."""
 
 
 class OutOfMemory(NextGPTError):

@@ -73,7 +73,7 @@ class MediaProgress:
 
 @dataclass(frozen=True)
 class MediaReady:
-    """A medium is on disk."""
+    """A file is on disk."""
 
     index: int
     media: Media
@@ -117,4 +117,4 @@ class TurnSettings:
     guidance: float | None = None
     steps: int | None = None
     seconds: float | None = None  # length of a sound
-    frames: int | None = None  # length of a film
+    frames: int | None = None  # length of a video

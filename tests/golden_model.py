@@ -3,10 +3,11 @@
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from nextgpt_core.llm import LanguageModel
+from nextgpt_core.llm.language_model import LanguageModel
+from nextgpt_core.llm.tokenizer import SentencePieceTokenizer
 from nextgpt_core.model import NextGPT
-from nextgpt_core.projections import InputProjection, OutputProjection
-from nextgpt_core.tokenizer import SentencePieceTokenizer
+from nextgpt_core.projections.input import InputProjection
+from nextgpt_core.projections.output import OutputProjection
 from tests.golden_rules import GOLDEN, golden_json, golden_weight
 
 OUTPUTS = {"image": ("IMG", 4, (77, 768)), "video": ("VID", 24, (77, 1024)), "audio": ("AUD", 8, (1, 512))}
@@ -29,9 +30,7 @@ def golden_model() -> NextGPT:
         output_table=torch.zeros(1000, 64),
     )
     tables = {"input": delta[f"{LLAMA}model.embed_tokens.weight"], "output": delta[f"{LLAMA}lm_head.weight"]}
-    llm.load_tokens(
-        {**{k: v[1000:] for k, v in tables.items()}, **{f"base_{k}": v[:1000] for k, v in tables.items()}}, name="tiny_e2e"
-    )
+    llm.load_tokens({**{k: v[1000:] for k, v in tables.items()}, **{f"base_{k}": v[:1000] for k, v in tables.items()}}, name="tiny_e2e")
     llm.add_lora(rank=32, alpha=32, targets=("q_proj", "k_proj", "v_proj", "o_proj"))
     lora = {key.removeprefix(f"{LLAMA}model.").replace(".default.", "."): value for key, value in delta.items() if ".lora_" in key}
     llm.load_lora(lora, name="tiny_e2e")

@@ -224,9 +224,7 @@ def test_cancel_works_within_one_token(llm):
     answers = iter([False, False, True])
     events = []
     with pytest.raises(Cancelled):
-        for event in decode(
-            context, state, signals={}, choose=lambda scores: 65, max_new_tokens=9, cancelled=lambda: next(answers)
-        ):
+        for event in decode(context, state, signals={}, choose=lambda scores: 65, max_new_tokens=9, cancelled=lambda: next(answers)):
             events.append(event)
     assert len(events) == 2
     with pytest.raises(Cancelled):

@@ -466,7 +466,7 @@ def test_a_taken_port_is_a_sentence(capsys: pytest.CaptureFixture) -> None:
         (["plan", "7b", "--vram", "nan"], "GiB above 0"),
         (["convert", "launch.py", "7b"], "could run code; it was not loaded"),
         (["ask", "x" * 30_000], "This message has 30,000 characters"),
-        (["ask", "draw", "--answer", "film", "--forbid", "film"], "both asked for and forbidden"),
+        (["ask", "draw", "--answer", "video", "--forbid", "video"], "both asked for and forbidden"),
     ],
 )
 def test_what_cannot_be_done_is_a_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture) -> None:

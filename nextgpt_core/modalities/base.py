@@ -26,7 +26,7 @@ class ModalitySpec(Protocol):
     """One modality. Everything that is special about pictures, sounds or films lives behind this."""
 
     name: str  # "image", "video", "audio"
-    noun: str  # what a person calls it: "picture", "film", "sound"
+    noun: str  # what a person calls it: "picture", "video", "sound"
     signal: str  # the stem of its signal tokens: "IMG" gives [IMG0], [IMG1], …
     suffixes: tuple[str, ...]  # lower-case file suffixes that may be this
     mime_types: tuple[str, ...]

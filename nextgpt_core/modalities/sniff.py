@@ -68,7 +68,7 @@ def sniff(path: Path) -> str:
     if kind == "container":
         return _inside(path)
     if kind == "unknown":
-        raise UnsupportedMedia(f"{name} is not a picture, sound or film that can be read; please send PNG, JPEG, WAV, MP3 or MP4.")
+        raise UnsupportedMedia(f"{name} is not a picture, sound or video that can be read; please send PNG, JPEG, WAV, MP3 or MP4.")
     return kind
 
 

@@ -39,7 +39,7 @@ class VideoSpec:
     """How films are read, described and written."""
 
     name = "video"
-    noun = "film"
+    noun = "video"
     signal = "VID"
     suffixes: tuple[str, ...] = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".wmv", ".flv", ".ts", ".3gp")
     mime_types: tuple[str, ...] = ("video/*",)
@@ -52,7 +52,7 @@ class VideoSpec:
         check_size(path, limits)
         kept = thin_out(_frames(path, limits), 2 * (limits.max_frames or 10_000))
         if not kept:
-            raise UnsupportedMedia(f"{display_name(path)} has no frame that can be shown; please send another film.")
+            raise UnsupportedMedia(f"{display_name(path)} has no frame that can be shown; please send another video.")
         return even_clip(kept, limits.max_frames or len(kept))
 
     def describe(self, path: Path, *, limits: Limits | None = None) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class VideoSpec:
         check_size(path, limits)
         facts = _animation_facts(path, limits) if _is_animation(path) else _container_facts(path, limits)
         used = min(facts["seconds"], limits.max_seconds or facts["seconds"])
-        note = f"The first {used:.0f} s of this film are used." if facts["seconds"] > used + 0.05 else None
+        note = f"The first {used:.0f} s of this video are used." if facts["seconds"] > used + 0.05 else None
         summary = f"{facts['width']} × {facts['height']}, {duration(facts['seconds'])}"
         return {**facts, "used_seconds": used, "summary": summary, "note": note}
 
@@ -151,7 +151,7 @@ def _container_facts(path: Path, limits: Limits) -> dict[str, Any]:
             stream = _video_stream(container, path, limits)
             frame = next(container.decode(stream), None)
             if frame is None:
-                raise UnsupportedMedia(f"{display_name(path)} has no frame that can be shown; please send another film.")
+                raise UnsupportedMedia(f"{display_name(path)} has no frame that can be shown; please send another video.")
             width, height = (frame.height, frame.width) if round(frame.rotation / 90) % 2 else (frame.width, frame.height)
             seconds = container.duration / av.time_base if container.duration else 0.0
             if not seconds:  # recorded by a browser: only playing it tells, up to the part that is used
@@ -166,7 +166,7 @@ def _video_stream(container: Any, path: Path, limits: Limits) -> Any:
     name = display_name(path)
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
-        raise UnsupportedMedia(f"{name} has no moving picture in it; please send another film.")
+        raise UnsupportedMedia(f"{name} has no moving picture in it; please send another video.")
     stream = streams[0]
     if limits.max_pixels is not None and stream.width * stream.height > limits.max_pixels:
         raise MediaTooLarge(f"{name} is {stream.width} × {stream.height} pixels large, which is too much; please send a smaller copy.")

@@ -44,7 +44,7 @@ def quick(kept: Path, **limits: Any) -> Any:
 
 def test_deleting_leaves_nothing_of_what_was_sent_made_undone_or_exported(tmp_path: Path, kept: Path) -> None:
     actions, tab = quick(kept), Tab()
-    send(actions, tab, "a picture and a film", (uploaded(tmp_path, PICTURE),))
+    send(actions, tab, "a picture and a video", (uploaded(tmp_path, PICTURE),))
     followed(actions, tab)
     send(actions, tab, "a sound")
     followed(actions, tab)

@@ -81,7 +81,7 @@ def test_the_sliders_begin_at_the_presets_sampling() -> None:
 
 
 def test_choices_become_the_cores_settings() -> None:
-    settings = choices_from({"answer": "film", "quality": "fast", "forbid": ["sound"], "seed": 7, "lock": True}).turn_settings()
+    settings = choices_from({"answer": "video", "quality": "fast", "forbid": ["sound"], "seed": 7, "lock": True}).turn_settings()
     assert settings.answer_with == {"text", "video"} and settings.forbid == {"audio"}
     assert settings.steps == 8 and settings.seed == 7 and settings.guidance is None
     assert choices_from({"quality": "fast", "steps": 33}).steps == 33
@@ -94,7 +94,7 @@ def test_choices_become_the_cores_settings() -> None:
     assert (greedy.temperature, greedy.top_p, greedy.max_new_tokens) == (0, 1.0, 246)
     assert choices_from({"answer": "text"}).turn_settings().answer_with == {"text"}
     with pytest.raises(ConfigError):
-        Choices(answer="film", forbid=("film",)).turn_settings()
+        Choices(answer="video", forbid=("video",)).turn_settings()
 
 
 def test_only_sensible_settings_are_recalled_from_a_file() -> None:
@@ -119,8 +119,8 @@ def test_chosen_files_are_described_or_refused_with_a_sentence(tmp_path: Path) -
 
 
 def test_adopted_files_get_generated_names_and_old_ones_are_swept(store: FileStore) -> None:
-    file = store.adopt(check(EXAMPLES / "film.mp4"), "c" * 32)
-    assert file.label == "film.mp4" and "film" not in file.name and file.name.endswith(".mp4")
+    file = store.adopt(check(EXAMPLES / "video.mp4"), "c" * 32)
+    assert file.label == "video.mp4" and "video" not in file.name and file.name.endswith(".mp4")
     assert store.sweep() == 0 and store.has(file)
     assert store.sweep(now=time.time() + 25 * 3600) == 1
     assert not store.has(file)
@@ -200,7 +200,7 @@ def test_a_conversation_survives_export_and_import(store: FileStore, desk: Desk)
     conversation = Conversation()
     conversation.turns.append(Turn("earlier", [store.adopt(check(EXAMPLES / "picture.png"), conversation.id)]))
     conversation.turns[0].answer.status = "done"
-    wait(ask(desk, "a film and a sound", conversation))
+    wait(ask(desk, "a video and a sound", conversation))
     path = export_zip(conversation, store)
     brought = import_zip(path, store, "b" * 32, Settings())
     assert brought.id != conversation.id and len(brought.files()) == 3
@@ -359,7 +359,7 @@ def renderer(store: FileStore) -> Renderer:
 
 
 def test_two_messages_per_turn_with_media_by_path(renderer: Renderer, desk: Desk, store: FileStore) -> None:
-    job = wait(ask(desk, "a picture, a sound and a film"))
+    job = wait(ask(desk, "a picture, a sound and a video"))
     messages = renderer.render(job.conversation, "en")
     assert [message["role"] for message in messages] == ["user", "assistant"]
     files = [part["value"] for part in messages[1]["content"] if part.get("component") in ("image", "audio", "video")]
@@ -400,7 +400,7 @@ def test_both_languages_have_every_sentence_with_the_same_places() -> None:
 def test_rendering_a_long_conversation_costs_no_more_per_update(renderer: Renderer, desk: Desk) -> None:
     conversation = Conversation()
     for _ in range(30):
-        wait(ask(desk, "a picture, a sound and a film", conversation))
+        wait(ask(desk, "a picture, a sound and a video", conversation))
     conversation.turns.append(Turn("and now"))
     conversation.turns[-1].answer.status = "running"
     renderer.render(conversation, "en")

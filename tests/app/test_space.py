@@ -74,16 +74,18 @@ def test_a_slot_is_as_long_as_the_request_needs() -> None:
 
     text = seconds(answer_with=frozenset({"text"}))
     picture = seconds(answer_with=frozenset({"text", "image"}))
-    film = seconds(answer_with=frozenset({"text", "video"}))
-    assert 10 <= text < picture < film < app_space.LONGEST
-    assert seconds() == seconds(answer_with=frozenset({"text", "image", "video", "audio"})) > film  # the model may choose one of each
+    video = seconds(answer_with=frozenset({"text", "video"}))
+    assert 10 <= text < picture < video < app_space.LONGEST
+    assert seconds() == seconds(answer_with=frozenset({"text", "image", "video", "audio"})) > video  # the model may choose one of each
     assert seconds(forbid=frozenset({"video", "audio"})) == picture
     assert seconds(forbid=frozenset(app_space.STEP_SECONDS)) == text
     assert seconds(steps=100) == app_space.LONGEST
-    assert seconds(answer_with=frozenset({"text", "video"}), frames=32) > film > seconds(answer_with=frozenset({"text", "video"}), frames=8)
+    assert (
+        seconds(answer_with=frozenset({"text", "video"}), frames=32) > video > seconds(answer_with=frozenset({"text", "video"}), frames=8)
+    )
     assert seconds(answer_with=frozenset({"audio"}), seconds=10.0, steps=100) > seconds(answer_with=frozenset({"audio"}), steps=100)
     assert seconds(answer_with=frozenset({"text"}), max_new_tokens=20) < text
-    assert seconds(answer_with=frozenset({"text", "video"}), steps=8) < film
+    assert seconds(answer_with=frozenset({"text", "video"}), steps=8) < video
 
 
 def test_weights_that_are_not_bundled_are_fetched_to_the_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,11 @@ from nextgpt_core.messages import Media, Message
 from nextgpt_core.model import TRAINED_FILES, NextGPT
 from nextgpt_core.prompt import ChatML
 from nextgpt_core.train.data import IGNORED, Batch, bucketed, collate, encode_dialogue
-from nextgpt_core.train.loop import Budget, Losses, batch_embeddings, batch_losses, schedule, span_states, train
+from nextgpt_core.train.loop import Losses, batch_embeddings, batch_losses, span_states, train
+from nextgpt_core.train.schedules import cosine, trapezoid
+from nextgpt_core.train.session import Budget, Session
 from nextgpt_core.train.split import SplitNetwork
-from nextgpt_core.train.stages import STAGES, Stage
+from nextgpt_core.train.stages import Stage
 from tests.tiny import tiny_model
 
 STAGE = Stage(
@@ -45,7 +47,7 @@ def sample(model: NextGPT, said: str, modality: str):
 
 
 def batch(model: NextGPT) -> Batch:
-    return collate([sample(model, "draw it", "image"), sample(model, "a longer film please", "video")])
+    return collate([sample(model, "draw it", "image"), sample(model, "a longer video please", "video")])
 
 
 def losses_of(model: NextGPT):
@@ -137,9 +139,26 @@ class _Stopping(Budget):
 def test_budget_and_schedule():
     assert Budget(steps=10).used(5, 1e9) == 0.5
     assert Budget(steps=10, cpu_seconds=2.0).used(5, 1.5) == 0.75
-    assert schedule(0.05, warmup=0.1) == pytest.approx(0.5)
-    assert schedule(0.1, warmup=0.1) == pytest.approx(1.0)
-    assert schedule(1.0, warmup=0.1) == pytest.approx(0.05)
+    assert cosine(0.05, warmup=0.1) == pytest.approx(0.5)
+    assert cosine(0.1, warmup=0.1) == pytest.approx(1.0)
+    assert cosine(1.0, warmup=0.1) == pytest.approx(0.05)
+    assert trapezoid(0.02) == trapezoid(0.5) == 1.0
+    assert trapezoid(0.0) < 0.05 and trapezoid(1.0) == pytest.approx(0.05)
+
+
+def test_a_session_goes_on_with_the_columns_and_the_count_of_the_run_before(tmp_path: Path):
+    for stop in (2, 4):
+        layer = torch.nn.Linear(1, 1)
+        session = Session(tmp_path, budget=Budget(steps=stop), state={"layer": layer})
+        for step in session.steps():
+            torch.nn.init.constant_(layer.weight, float(step))
+            session.log(**({"loss": 1.0 + step, "share": 0.5} if step == 0 else {"loss": 1.0 + step}))
+    header, *rows = [row.split(",") for row in (tmp_path / "log.csv").read_text().splitlines()]
+    assert header == ["step", "cpu_seconds", "loss", "share"]
+    assert [(row[0], row[2], row[3]) for row in rows] == [("0", "1.0", "0.5"), ("1", "2.0", ""), ("2", "3.0", ""), ("3", "4.0", "")]
+    found = torch.nn.Linear(1, 1)
+    Session(tmp_path, budget=Budget(steps=4), state={"layer": found})
+    assert found.weight.item() == 3.0
 
 
 def test_buckets_hold_everything_once_within_the_limit(model: NextGPT):
@@ -157,7 +176,3 @@ def test_a_split_network_is_the_whole_one(model: NextGPT):
     assert torch.allclose(split.upper(split.kept(0, lambda: embedded)), model.llm(embedded), atol=1e-2)
     split.upper(split.kept(0, lambda: embedded)).sum().backward()
     assert {name.split(".")[1] for name, value in model.llm.lora_state().items() if value.grad is not None} == {"1"}
-
-
-def test_stages_name_real_parts():
-    assert all(set(stage.rates) <= set(TRAINED_FILES) for stage in STAGES.values())
