@@ -10,8 +10,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nextgpt_core.errors import ConfigError
+from nextgpt_core.errors import ConfigError, SettingsError
 from nextgpt_core.modalities import MODALITIES
+from nextgpt_core.settings import bounded
 
 PRESET_FILE = "preset.json"
 DTYPES = ("float32", "float16", "bfloat16")
@@ -96,6 +97,10 @@ class SamplingConfig:
     temperature: float = 0.0
     top_p: float = 0.9
     max_new_tokens: int = 200
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            bounded(setting.name, getattr(self, setting.name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +200,11 @@ def _read(kind: type[Config], data: Any, *, where: str) -> Config:
         if name not in data and item.default is MISSING and item.default_factory is MISSING:
             raise ConfigError(f"{where}: '{name}' is missing.")
     types_of = typing.get_type_hints(kind)
-    return kind(**{key: _value(types_of[key], value, where=f"{where}: {key}") for key, value in data.items()})
+    values = {key: _value(types_of[key], value, where=f"{where}: {key}") for key, value in data.items()}
+    try:
+        return kind(**values)
+    except SettingsError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _value(kind: Any, value: Any, *, where: str) -> Any:

@@ -19,7 +19,7 @@ from torch import Tensor
 from nextgpt_core.config import Preset, SamplingConfig, load_preset
 from nextgpt_core.decoders.generation import decoder_settings, make_medium, sampling_settings
 from nextgpt_core.decoding import Context, Ended, Span, Text, decode, sampler
-from nextgpt_core.errors import Cancelled, MediaError, MessageError, NextGPTError, OutOfMemory, is_out_of_memory
+from nextgpt_core.errors import Cancelled, MediaError, MessageError, NextGPTError, OutOfMemory, SettingsError, is_out_of_memory
 from nextgpt_core.messages import (
     Event,
     Media,
@@ -98,7 +98,7 @@ class Engine:
         try:
             # 1. Perceive: every file a person sent becomes a few vectors in the language model's space.
             with clock("perceive"):
-                _check(messages, sampling, room=self._room)
+                _check(messages, settings, sampling, makes=tuple(self.model.signals), room=self._room)
                 messages = self._readable(messages, cancelled=cancelled)
 
             # 2. Assemble the prompt: words and media vectors, in the order of the conversation.
@@ -301,7 +301,16 @@ class Stopwatch:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begin
 
 
-def _check(messages: tuple[Message, ...], sampling: SamplingConfig, *, room: int) -> None:
+def _check(messages: tuple[Message, ...], settings: TurnSettings, sampling: SamplingConfig, *, makes: tuple[str, ...], room: int) -> None:
+    for part in (part for message in messages for part in message.parts):
+        if not isinstance(part, str | Media):
+            raise MessageError(f"A message is made of words and files (str and Media), not of {type(part).__name__}.")
+        if isinstance(part, Media) and part.modality not in MODALITIES:
+            raise MessageError(f"A file's modality is one of {', '.join(MODALITIES)}, not {part.modality!r}.")
+    if unknown := sorted(((settings.answer_with or frozenset()) - {"text"} | settings.forbid) - MODALITIES.keys()):
+        raise SettingsError(f"An answer may hold text, {', '.join(MODALITIES)}; there is no {unknown[0]!r}.")
+    if impossible := sorted((settings.answer_with or frozenset()) - {"text", *makes}):
+        raise SettingsError(f"This model cannot make a {MODALITIES[impossible[0]].noun}; ask for something else.")
     if not messages or messages[-1].role != "user":
         raise MessageError("There is nothing to answer: the last message must be the user's.")
     if not messages[-1].text.strip() and not messages[-1].media:
