@@ -91,10 +91,11 @@ def prepared(names: list[str]) -> Path:
         started = time.monotonic()
         if state == UNFINISHED:  # what pip left may be half a package, which pip itself would not notice
             print("The last installation did not finish; starting again (what was downloaded is used again).", flush=True)
-        if state == UNFINISHED or not works(python):
+        fresh = state == UNFINISHED or not works(python)
+        if fresh:
             make_environment()
         (VENV / STAMP).write_text(UNFINISHED, encoding="utf-8")
-        install(python, names)
+        install(python, names, fresh)
         (VENV / STAMP).write_text("\n".join([fingerprint(), *sorted({*done, *names})]), encoding="utf-8")
         print(f"The environment is ready: {size(VENV)} on the disk, {clock(time.monotonic() - started)}.", flush=True)
     return python
@@ -141,7 +142,7 @@ def works(python: Path) -> bool:
 
 def make_environment() -> None:
     """An empty .venv. Raises InstallFailed."""
-    print(f"Making an environment in {VENV} (once).", flush=True)
+    print(f"Making an environment in {VENV}", flush=True)
     if sys.prefix != sys.base_prefix:
         print("The environment that is active now is left alone; NEXTGPT_NO_VENV=1 uses it as it is instead.", flush=True)
     if importlib.util.find_spec("ensurepip") is None:
@@ -155,11 +156,14 @@ def make_environment() -> None:
         )
 
 
-def install(python: Path, names: list[str]) -> None:
+def install(python: Path, names: list[str], fresh: bool) -> None:
     """Everything that the files name, torch first where it comes from an index of its own. Raises InstallFailed."""
     log = VENV / LOG
     log.unlink(missing_ok=True)
     index = torch_index()
+    if fresh:
+        cuda = sys.platform == "linux" and not index
+        print(f"Once, {'up to 3 GB (with CUDA)' if cuda else 'about 0.5 GB'} is downloaded.", flush=True)
     if index:  # alone and without what it needs, so that nothing else comes from there; where it fails, the plain index has it as well
         with contextlib.suppress(InstallFailed):
             pip(python, log, "--no-deps", "--index-url", index, "--constraint", str(ROOT / "requirements.txt"), "torch")
