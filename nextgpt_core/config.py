@@ -10,8 +10,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nextgpt_core.errors import ConfigError
+from nextgpt_core.errors import ConfigError, SettingsError
 from nextgpt_core.modalities import MODALITIES
+from nextgpt_core.settings import bounded
 
 PRESET_FILE = "preset.json"
 DTYPES = ("float32", "float16", "bfloat16")
@@ -112,6 +113,10 @@ class SamplingConfig:
     temperature: float = 0.0
     top_p: float = 0.9
     max_new_tokens: int = 200
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            bounded(setting.name, getattr(self, setting.name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +219,11 @@ def _read(kind: type[Config], data: Any, *, where: str) -> Config:
         if name not in data and item.default is MISSING and item.default_factory is MISSING:
             raise ConfigError(f"{where}: '{name}' is missing.")
     types_of = typing.get_type_hints(kind)
-    return kind(**{key: _value(types_of[key], value, where=f"{where}: {key}") for key, value in data.items()})
+    values = {key: _value(types_of[key], value, where=f"{where}: {key}") for key, value in data.items()}
+    try:
+        return kind(**values)
+    except SettingsError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _value(kind: Any, value: Any, *, where: str) -> Any:
@@ -224,7 +233,7 @@ def _value(kind: Any, value: Any, *, where: str) -> Any:
     if origin is tuple and isinstance(value, list):
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) == len(value):
-            return tuple(_value(each, item, where=where) for each, item in zip(kinds, value))
+            return tuple(_value(each, item, where=where) for each, item in zip(kinds, value, strict=True))
     elif origin is Mapping:
         if isinstance(value, dict):
             return types.MappingProxyType({key: _value(arguments[1], item, where=f"{where}.{key}") for key, item in value.items()})
