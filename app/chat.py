@@ -1,5 +1,6 @@
 """The chat page: layout and wiring. What the events do is in actions.py, how answers look in render.py."""
 
+import json
 import logging
 import os
 import threading
@@ -13,8 +14,10 @@ from typing import Any
 # Set before Gradio is imported: no analytics, no look-ups of newer versions, no hub.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# Gradio asks matplotlib, where it is installed, for its backend at every event: the first one would import all of it.
+# Gradio asks matplotlib, where it is installed, for its backend at every event.
 os.environ.setdefault("MPLBACKEND", "agg")
+# Gradio would make tables of all events after each one, for a view that this page does not have; so it does after so many.
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 
 import gradio as gr
 from gradio.state_holder import StateHolder
@@ -27,10 +30,11 @@ from app.i18n import language_of, say, translations
 from app.jobs import Desk, TurnMaker
 from app.library import Library
 from app.loading import Loader
-from app.page import Page, Ready
-from app.private import Private, name_no_uploads, run_no_errands
+from app.page import Page
+from app.private import Private, generate_upload_names, refuse_downloads
 from app.render import Renderer
 from app.settings import ANSWERS, MADE, QUALITIES, Choices, Settings
+from app.streams import KeptStreams
 from app.translate import translated
 from nextgpt_core.config import SamplingConfig
 
@@ -58,7 +62,6 @@ def make_page(
         wire(page, actions, parts)
     page.store = store
     start_sweeping(store, data, library, page)
-    page.light = frozenset((parts["box"], parts["listing"]))
     return page.queue(default_concurrency_limit=64)
 
 
@@ -146,17 +149,19 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
     def named(update: Update) -> dict[Any, Any]:
-        return {parts[name]: Ready(value) if name in ("chat", "saved") else value for name, value in update.items()}
+        if "saved" in update:  # as one string: in a large value Gradio looks at every part for files, several times
+            update = {**update, "saved": json.dumps(update["saved"], ensure_ascii=False)}
+        return {parts[name]: value for name, value in update.items()} or gr.skip()
 
     async def shown(tab: Tab, first: Update) -> AsyncIterator[dict[Any, Any]]:
-        """What an action changed, and then an answer in the making until it is done. One event from the beginning to the end: where
-        another one follows at once, Gradio may drop it while it closes the connection of the first."""
+        """What an action changed, and then an answer in the making until it is done: one event from the beginning to the end, since between
+        two of them Gradio may end the tab's stream (streams.py)."""
         yield named(first)
         async for update in actions.follow(tab):
             yield named(update)
 
     async def opened(tab: Tab, saved: Any, place: str, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
-        async for update in shown(tab, actions.open(tab, saved, place, request)):
+        async for update in shown(tab, actions.open(tab, read_saved(saved), place, request)):
             yield update
 
     async def sent(tab: Tab, message: Any, *values: Any) -> AsyncIterator[dict[Any, Any]]:
@@ -251,6 +256,14 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     )
 
 
+def read_saved(saved: Any) -> Any:
+    """What the browser kept: JSON, or what an earlier version of this page left there."""
+    try:
+        return json.loads(saved) if isinstance(saved, str) else saved
+    except (ValueError, RecursionError):
+        return None
+
+
 def chosen(values: tuple[Any, ...]) -> Choices:
     """The settings' values, in the order of SETTINGS, as choices."""
     return choices_from(dict(zip(SETTINGS, values)))
@@ -302,8 +315,8 @@ def serve(
     wait: bool = True,
 ) -> str:
     """Serve the page; returns its address (at once where `wait` is False)."""
-    run_no_errands()
-    name_no_uploads()
+    refuse_downloads()
+    generate_upload_names()
     private = Middleware(Private, store=page.store, max_bytes=settings.max_request_mb * 2**20)
     _, local, shared = page.launch(
         server_name=host,
@@ -323,7 +336,7 @@ def serve(
         enable_monitoring=False,
         state_session_capacity=MAX_SESSIONS,
         run_history=False,  # Gradio would keep a second copy of what was sent, here or at Hugging Face
-        app_kwargs={"middleware": [private]},
+        app_kwargs={"middleware": [private, Middleware(KeptStreams)]},
     )
     if wait:
         page.block_thread()

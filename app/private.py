@@ -1,5 +1,5 @@
-"""What keeps a person's things private beyond Gradio's defaults: no errands for anybody, nothing loaded from elsewhere, nothing cached,
-nothing on disk under a person's own name for it."""
+"""What keeps a person's things private beyond Gradio's defaults: nothing fetched on anybody's behalf, nothing loaded from elsewhere,
+nothing cached, nothing on disk under a person's own name for it. What of Gradio is replaced for that is listed in replaced.py."""
 
 import asyncio
 import re
@@ -15,8 +15,8 @@ from app.i18n import language_of, say
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Scope]]
-# Gradio would fetch these addresses, or talk to Hugging Face, for whoever asks.
-ERRANDS = re.compile(r"/file[=/]\s*https?:|/proxy=|/run-history(/|$)", re.IGNORECASE)
+# Gradio would fetch these addresses, or talk to Hugging Face, for whoever asks (server-side request forgery).
+REMOTE = re.compile(r"/file[=/]\s*https?:|/proxy=|/run-history(/|$)", re.IGNORECASE)
 READ_ANYWAY = 64 * 2**20  # bytes of a refused request that are read so that its sender sees the answer
 HEADERS = (
     # Words of the model are Markdown: a picture in them must not call anybody.
@@ -27,8 +27,8 @@ HEADERS = (
 
 
 class Private:
-    """ASGI middleware: refuses errands and what is too large, adds the headers above, and lets nobody between keep a copy of a person's
-    files."""
+    """ASGI middleware: refuses requests for other addresses and what is too large, adds the headers above, and lets nobody between keep a
+    copy of a person's files."""
 
     def __init__(self, app: Callable[..., Awaitable[None]], *, store: FileStore, max_bytes: int) -> None:
         """`max_bytes` bounds the body of every request but an upload, which the store must have room for."""
@@ -40,7 +40,7 @@ class Private:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         path = scope["path"]
-        if ERRANDS.search(path):
+        if REMOTE.search(path):
             return await refuse(send, 403, "This server fetches nothing from elsewhere.")
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             request = Request(scope)
@@ -99,16 +99,16 @@ class NamelessUploads(route_utils.GradioMultiPartParser):
             self._current_part.file.filename = nameless(self._current_part.file.filename or "")
 
 
-def name_no_uploads() -> None:
+async def no_download(url: str) -> NoReturn:
+    """In place of Gradio's request for an address that stands where an uploaded file is expected."""
+    raise Error("Only uploaded files are read here, no addresses.")
+
+
+def generate_upload_names() -> None:
     """Have Gradio write uploads under generated names."""
     route_utils.GradioMultiPartParser = NamelessUploads  # type: ignore[misc]
 
 
-def run_no_errands() -> None:
+def refuse_downloads() -> None:
     """Have Gradio refuse an address where it expects an uploaded file, instead of downloading it."""
-
-    async def no_errand(url: str, *_: Any, **__: Any) -> NoReturn:
-        raise Error("Only uploaded files are read here, no addresses.")
-
-    processing_utils.async_ssrf_protected_download = no_errand  # type: ignore[assignment]
-    processing_utils.async_ssrf_protected_get = no_errand  # type: ignore[assignment]
+    processing_utils.async_ssrf_protected_get = no_download
