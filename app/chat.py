@@ -147,11 +147,17 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     setting = [parts[name] for name in SETTINGS]
     tab, box, touched, chat = parts["tab"], parts["box"], parts["touched"], parts["chat"]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    ready: dict[str, Any] = {**quiet, "postprocess": False}  # events whose values `named` has made ready for the browser
 
     def named(update: Update) -> dict[Any, Any]:
-        if "saved" in update:  # as one string: in a large value Gradio looks at every part for files, several times
-            update = {**update, "saved": json.dumps(update["saved"], ensure_ascii=False)}
-        return {parts[name]: value for name, value in update.items()} or gr.skip()
+        """Gradio's form of an update, and its values in the form in which the browser gets them: messages are so already (render.py), and
+        left to Gradio each would be checked and copied at every word of an answer."""
+        values = dict(update)
+        if "saved" in update:  # one string, since Gradio looks for files in every part of a value
+            values["saved"] = json.dumps(update["saved"], ensure_ascii=False)
+        if "value" in update.get("box", {}):
+            values["box"] = {**update["box"], "value": box.postprocess(update["box"]["value"]).model_dump()}
+        return {parts[name]: value for name, value in values.items()} or gr.skip()
 
     async def shown(tab: Tab, first: Update) -> AsyncIterator[dict[Any, Any]]:
         """What an action changed, and then an answer in the making until it is done: one event from the beginning to the end, since between
@@ -230,27 +236,27 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
         }
 
     page.load(furnish, None, [parts["answer"], parts["quality"], parts["forbid"], parts["keeps"], chat], **quiet)
-    page.load(opened, [tab, parts["saved"], parts["place"]], outputs, js="(tab, saved) => [tab, saved, nextgpt.place()]", **quiet)
+    page.load(opened, [tab, parts["saved"], parts["place"]], outputs, js="(tab, saved) => [tab, saved, nextgpt.place()]", **ready)
     page.load(None, None, [box, touched], js="() => [nextgpt.draft(), String(Math.random())]", **quiet)
     parts["place"].change(None, [parts["place"]], None, js="(place) => nextgpt.keepPlace(place)", **quiet)
     gr.on([page.load, parts["timer"].tick], status, None, [parts["status"], parts["timer"]], **quiet)
-    box.submit(sent, [tab, box, *setting], outputs, trigger_mode="multiple", **quiet)
-    chat.example_select(example, [tab, *setting], outputs, **quiet)
-    chat.retry(retried, [tab, *setting], outputs, **quiet)
-    chat.edit(edited, [tab, *setting], outputs, **quiet)
-    parts["action"].submit(acted, [tab, parts["action"], box, *setting], outputs, trigger_mode="multiple", **quiet)
-    parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", preprocess=False, **quiet)
+    box.submit(sent, [tab, box, *setting], outputs, trigger_mode="multiple", **ready)
+    chat.example_select(example, [tab, *setting], outputs, **ready)
+    chat.retry(retried, [tab, *setting], outputs, **ready)
+    chat.edit(edited, [tab, *setting], outputs, **ready)
+    parts["action"].submit(acted, [tab, parts["action"], box, *setting], outputs, trigger_mode="multiple", **ready)
+    parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", preprocess=False, **ready)
     box.stop(actions.stop, [tab], None, queue=False, **quiet)
     parts["mark"].change(arrived, [tab, parts["mark"]], None, queue=False, **quiet)
-    chat.undo(undone, [tab], outputs, **quiet)
+    chat.undo(undone, [tab], outputs, **ready)
     recalled = [parts[name] for name in ("chosen", "seed", "lock", "steps", "guidance")]
     # Each key changes the box, and stays in the browser; only other files are told to the server.
     gr.on([box.change, touched.change], None, [box, touched], [parts["held"]], js="nextgpt.held", **quiet)
-    parts["held"].change(chose, [tab, box, touched], recalled, trigger_mode="always_last", **quiet)
-    parts["webcam"].change(shot, [tab, box, parts["webcam"]], [box, touched, parts["webcam"], parts["camera"]], **quiet)
-    parts["new"].click(lambda tab: named(actions.new(tab)), [tab], outputs, **quiet)
-    parts["delete"].click(lambda tab: named(actions.delete(tab)), [tab], outputs, **quiet)
-    parts["import"].upload(lambda tab, path: named(actions.bring(tab, path)), [tab, parts["import"]], outputs, **quiet)
+    parts["held"].change(chose, [tab, box, touched], recalled, trigger_mode="always_last", **ready)
+    parts["webcam"].change(shot, [tab, box, parts["webcam"]], [box, touched, parts["webcam"], parts["camera"]], **ready)
+    parts["new"].click(lambda tab: named(actions.new(tab)), [tab], outputs, **ready)
+    parts["delete"].click(lambda tab: named(actions.delete(tab)), [tab], outputs, **ready)
+    parts["import"].upload(lambda tab, path: named(actions.bring(tab, path)), [tab, parts["import"]], outputs, **ready)
     parts["export"].click(actions.export, [tab], [parts["download"]], **quiet).success(
         None, None, None, js="() => setTimeout(() => document.querySelector('#nx-download')?.click(), 100)"
     )

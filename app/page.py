@@ -23,18 +23,20 @@ class Page(gr.Blocks):
         return self
 
     def handle_streaming_diffs(self, block_fn: Any, data: list[Any], *arguments: Any, final: bool, **named: Any) -> list[Any]:
-        """As Gradio's, but where something is gone since the last value the new one is sent whole, not as its difference.
-
-        A browser applies a difference in its place, also to what it has not shown yet: the first update of an answer empties the message
-        box, the second says nothing of the box, and the difference takes the empty value out of the first. And where several items of
-        nested lists are gone, as in a conversation with fewer messages, Gradio counts them wrongly."""
+        """As Gradio's, but some values are sent whole, not as their difference from the last one (`whole_if_wrong`)."""
         values = list(data)
         sent = super().handle_streaming_diffs(block_fn, data, *arguments, final=final, **named)
         if final:
             return sent
-        return [value if one is value else whole_where_gone(one, value) for one, value in zip(sent, values, strict=True)]
+        return [value if one is value else whole_if_wrong(one, value) for one, value in zip(sent, values, strict=True)]
 
 
-def whole_where_gone(edits: list[Any], value: Any) -> list[Any]:
-    """A difference as Gradio tells it, [[kind, path, new], ...], or all of the value where it deletes anything."""
-    return [["replace", [], value]] if any(kind == "delete" for kind, *_ in edits) else edits
+def whole_if_wrong(edits: list[Any], value: Any) -> list[Any]:
+    """A difference as Gradio tells it, [[kind, path, new], ...], or all of the value where a browser would make something else of it.
+
+    A browser applies a difference in its place, also to what it has not shown yet: the first update of an answer empties the message box,
+    the second says nothing of the box, and the difference takes the empty value out of the first. And where several items of lists within
+    lists are gone, as in a conversation with fewer messages, Gradio counts them wrongly."""
+    gone = [path for kind, path, _ in edits if kind == "delete"]
+    items = [path for path in gone if isinstance(path[-1], int)]
+    return [["replace", [], value]] if len(items) > 1 or (gone and isinstance(value, dict)) else edits

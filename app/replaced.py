@@ -31,7 +31,7 @@ INNER = (
     ),
     Inner(
         name="gradio.utils.diff",
-        here="app.page.whole_where_gone",
+        here="app.page.whole_if_wrong",
         why="as above: it reads the differences that this function makes",
         source="gradio.utils.diff",
         digest="06eace6b99ed23a3",

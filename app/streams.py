@@ -11,13 +11,9 @@ This stands between browser and Gradio and needs its messages only (protocol "ss
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 from urllib.parse import parse_qs
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Scope]]
-Send = Callable[[Scope], Awaitable[None]]
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 KEPT = 1.0  # seconds for which a stream outlives its last event; not longer, since browsers have six connections for all tabs of a page
 ENDING = 0.5  # seconds after which a browser knows for sure that its stream was ended
@@ -28,7 +24,7 @@ class KeptStreams:
     """ASGI middleware: the end of a tab's stream is held back for `kept` seconds. Where another event of the tab begins in that time the
     stream goes on; one that begins within `ending` seconds after an end is told to the browser when these are over."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]], *, kept: float = KEPT, ending: float = ENDING) -> None:
+    def __init__(self, app: ASGIApp, *, kept: float = KEPT, ending: float = ENDING) -> None:
         self.app = app
         self.kept = kept
         self.ending = ending
@@ -46,9 +42,10 @@ class KeptStreams:
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         tab = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
-        started, end = False, None
+        started = False
+        end: Message | None = None
 
-        async def forward(message: Scope) -> None:
+        async def forward(message: Message) -> None:
             nonlocal started, end
             if message["type"] == "http.response.start":
                 if not started:
@@ -84,13 +81,13 @@ class KeptStreams:
     async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = b""
 
-        async def read() -> Scope:
+        async def read() -> Message:
             nonlocal body
             message = await receive()
             body += message.get("body", b"")
             return message
 
-        async def tell(message: Scope) -> None:
+        async def tell(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 200:  # the event has begun, and waits in Gradio's queue
                 tab = session_hash(body)
                 if tab in self._waiting:

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+from collections.abc import AsyncIterator
 from typing import Any
 
 import gradio as gr
@@ -96,9 +97,35 @@ def test_a_growing_answer_is_sent_as_its_difference() -> None:
     assert asyncio.run(wire("one two")) == [[["append", [60, "content", 0, "text"], " two"]], []]
 
 
+def test_gradio_asks_the_page_for_what_it_sends() -> None:
+    """Nothing here would matter if Gradio took its differences elsewhere."""
+
+    async def answer() -> AsyncIterator[Any]:
+        for update in (EMPTIED, gr.skip(), BUTTONS):
+            yield {box: update, words: "x"}
+
+    with Page() as page:
+        box, words = gr.MultimodalTextbox(), gr.Textbox()
+        page.load(answer, None, [box, words])
+
+    async def run() -> list[Any]:
+        told: list[Any] = []
+        state, iterator = SessionState(page), None
+        for _ in range(3):
+            output = await page.process_api(page.fns[0], [], state, None, iterator, session_hash="a", event_id="b")
+            iterator = output["iterator"]
+            told.append(output["data"][0])
+        return told
+
+    told = asyncio.run(run())
+    assert told[0]["value"] == {"text": "", "files": []}
+    assert told[1:] == [[["replace", [], gr.skip()]], [["add", ["stop_btn"], False]]]
+
+
 @pytest.mark.parametrize("blocks", [Page, gr.Blocks])
-def test_the_queue_rests_between_its_looks_for_events(blocks: type[gr.Blocks], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gradio alone looks a thousand times a second (test_gradio_alone_…: the second of these)."""
+def test_the_queue_rests_between_its_looks_for_events_and_gradio_alone_hardly(
+    blocks: type[gr.Blocks], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with blocks() as page:
         page.load(lambda: None)
     queue: Any = page.queue()._queue
