@@ -14,6 +14,7 @@ from torch import Tensor
 from nextgpt_core.errors import MessageError
 from nextgpt_core.llm import LanguageModel
 from nextgpt_core.messages import Media, Message
+from nextgpt_core.modalities.fingerprint import fingerprint
 from nextgpt_core.tokenizer import Tokenizer
 
 
@@ -174,13 +175,12 @@ def embed_pieces(pieces: Sequence[Piece], *, llm: LanguageModel, vectors: Callab
     return Prompt(torch.cat(rows), tuple(keys), tuple(ends))
 
 
-def file_key(media: Media) -> tuple[str, str, int, int]:
-    """What tells this file's content from any other's: modality, path, time of change, size (zeros once it is gone)."""
+def file_key(media: Media) -> tuple[str, str, str]:
+    """What tells this file's content from any other's: modality, path, fingerprint (nothing once it is gone)."""
     try:
-        found = media.path.stat()
+        return media.modality, str(media.path), fingerprint(media.path)
     except OSError:
-        return media.modality, str(media.path), 0, 0
-    return media.modality, str(media.path), found.st_mtime_ns, found.st_size
+        return media.modality, str(media.path), ""
 
 
 def _clean(part: str | Media) -> str | Media:

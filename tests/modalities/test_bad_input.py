@@ -50,10 +50,10 @@ def noise_jpeg(path: Path) -> Path:
 
 BAD = {
     "empty": ("photo.jpg", bytes_of(b""), "empty"),
-    "no medium": ("letter.txt", bytes_of(b"Dear Sir or Madam, " * 50), "not a picture, sound or film"),
-    "a program named as a picture": ("cat.jpg", bytes_of(b"MZ\x90\x00" + bytes(range(256)) * 8), "not a picture, sound or film"),
-    "a drawing in SVG": ("a.svg", bytes_of(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), "not a picture, sound or film"),
-    "PDF": ("a.pdf", bytes_of(b"%PDF-1.7\n" + b"0" * 200), "not a picture, sound or film"),
+    "no medium": ("letter.txt", bytes_of(b"Dear Sir or Madam, " * 50), "not a picture, sound or video"),
+    "a program named as a picture": ("cat.jpg", bytes_of(b"MZ\x90\x00" + bytes(range(256)) * 8), "not a picture, sound or video"),
+    "a drawing in SVG": ("a.svg", bytes_of(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), "not a picture, sound or video"),
+    "PDF": ("a.pdf", bytes_of(b"%PDF-1.7\n" + b"0" * 200), "not a picture, sound or video"),
     "HEIC": ("a.heic", bytes_of(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + b"0" * 200), "HEIC"),
     "0 x 0": ("a.png", lambda path: png_header_only(path, 0, 0), ""),
     "30,000 x 30,000": ("a.png", lambda path: png_header_only(path, 30_000, 30_000), "too many pixels"),

@@ -47,7 +47,7 @@ def test_formats_keep_the_motion(tmp_path: Path, name: str, options: dict) -> No
 
 def test_a_long_film_is_cut_thinned_and_said_so(tmp_path: Path) -> None:
     path = film(tmp_path / "long.mp4", frames=30 * 12)
-    assert VIDEO.describe(path)["note"] == "The first 20 s of this film are used."
+    assert VIDEO.describe(path)["note"] == "The first 20 s of this video are used."
     clip = VIDEO.load(path)
     assert clip.frames.shape[0] == 32 and abs(clip.seconds - 20) < 1.5
     places = np.array([square_at(frame) for frame in clip.frames])
