@@ -14,6 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from app.threads import openmp_settings
+
+os.environ.update(openmp_settings())  # OpenMP reads them once, when torch is loaded
+
 try:
     import spaces  # must come before torch is imported
 except ImportError:  # any machine but a Space
@@ -22,13 +26,13 @@ except ImportError:  # any machine but a Space
 import gradio as gr
 
 from app.chat import make_page, serve
-from app.cli import load_engine, preset_folder
+from app.cli import load_engine
 from app.jobs import TurnMaker
 from app.settings import read_settings
 from nextgpt_core.config import PRESET_FILE, load_preset
 from nextgpt_core.errors import GenerationError, NextGPTError
-from nextgpt_core.fetch import SOURCES_FILE, fetch
 from nextgpt_core.messages import Event, Message, TurnSettings
+from nextgpt_core.published.fetch import SOURCES_FILE, fetch
 
 log = logging.getLogger(__name__)
 PRESET = os.environ.get("PRESET", "nano")
@@ -36,14 +40,14 @@ PRECISION = os.environ.get("PRECISION")  # of the language model; empty: what fi
 STORAGE = Path(os.environ.get("NEXTGPT_STORAGE", "/data"))  # where a Space keeps files over restarts, if it has such a place
 ZERO_GPU = spaces is not None and bool(os.environ.get("SPACES_ZERO_GPU"))
 STEPS = 25  # what a decoder of the published preset takes where the request does not say
-STEP_SECONDS = {"image": 0.06, "video": 1.0, "audio": 0.06}  # a film of FRAMES frames, a sound of SECONDS seconds
+STEP_SECONDS = {"image": 0.06, "video": 1.0, "audio": 0.06}  # a video of FRAMES frames, a sound of SECONDS seconds
 FRAMES, SECONDS = 24, 9.0
 MARGIN = 1.25  # a turn that outlives its slot is lost, and what is left of a slot costs its visitor nothing
 LONGEST = 120  # seconds; a visitor's day has few minutes, and a slot longer than what is left of them is refused
 
 
 def slot_seconds(messages: Sequence[Message], settings: TurnSettings, *_: Any) -> int:
-    """How long a GPU is asked for: the text, the files to look at, and each medium that is asked for; one of each kind where the model
+    """How long a GPU is asked for: the text, the files to look at, and each file that is asked for; one of each kind where the model
     chooses."""
     asked = settings.answer_with
     longer = {"video": (settings.frames or FRAMES) / FRAMES, "audio": (settings.seconds or SECONDS) / SECONDS}
@@ -90,7 +94,7 @@ if spaces is not None:
 
 def preset_with_weights(name: str) -> str:
     """A preset whose weights are there: bundled ones by their name, others as the folder they are fetched to. Raises CheckpointError."""
-    bundled = preset_folder(name)
+    bundled = load_preset(name).folder
     if not (bundled / SOURCES_FILE).is_file():
         return name
     folder = bundled

@@ -141,7 +141,7 @@ class Actions:
         return self.undo(tab, index)
 
     def another(self, tab: Tab, reference: str, choices: Choices) -> Update:
-        """Ask for one more medium like an earlier one: the same message, a new seed."""
+        """Ask for one more file like an earlier one: the same message, a new seed."""
         conversation = self._where(tab)[1]
         found = self._medium(conversation, reference)
         if found is None:
@@ -156,7 +156,7 @@ class Actions:
         return self._start(tab, conversation, choices)
 
     def use(self, tab: Tab, reference: str, message: Any) -> Update:
-        """Put a made medium into the message box."""
+        """Put a made file into the message box."""
         found = self._medium(self._where(tab)[1], reference)
         return {} if found is None else _with_file(tab, message, str(found[2]))
 
@@ -347,19 +347,19 @@ def chips(files: list[Checked], language: str) -> str:
 
 def choices_from(values: dict[str, Any]) -> Choices:
     """What the settings' components hold -> Choices. Steps that are not set follow the quality."""
-    steps = int(values.get("steps") or 0) or QUALITIES.get(values.get("quality") or "balanced") or 0
-    seed = values.get("seed")
+    quality, forbid = values.get("quality"), values.get("forbid")
+    steps = values.get("steps") or QUALITIES.get(quality if isinstance(quality, str) else "balanced") or 0
     return Choices(
         answer=values.get("answer") or "auto",
-        forbid=tuple(values.get("forbid") or ()),
+        forbid=tuple(forbid) if isinstance(forbid, list | tuple) else (),
         temperature=values.get("temperature"),
         top_p=values.get("top_p") or None,
-        max_new_tokens=int(values.get("max_new_tokens") or 0) or None,
-        guidance=float(values.get("guidance") or 0.0),
+        max_new_tokens=values.get("max_new_tokens") or None,
+        guidance=values.get("guidance") or 0.0,
         steps=steps,
-        seconds=float(values.get("seconds") or 0.0),
-        frames=int(values.get("frames") or 0),
-        seed=int(seed) if values.get("lock") and seed is not None else None,
+        seconds=values.get("seconds") or 0.0,
+        frames=values.get("frames") or 0,
+        seed=values.get("seed") if values.get("lock") else None,
     )
 
 

@@ -44,8 +44,8 @@ def export_zip(conversation: Conversation, store: FileStore) -> Path:
 
 
 def import_zip(path: Path, store: FileStore, token: str, settings: Settings) -> Conversation:
-    """Read such a file as a new conversation called `token`. Nothing in it names a place on disk: folder and names are generated anew,
-    every medium is looked at like an upload. Raises UnsupportedMedia or MediaTooLarge, and then leaves nothing behind."""
+    """Read such a file as a new conversation called `token`. Nothing in it names a place on disk: folder and names are generated here,
+    every file is looked at like an upload. Raises UnsupportedMedia or MediaTooLarge, and then leaves nothing behind."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename: info for info in archive.infolist()}
@@ -88,7 +88,7 @@ def _story(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], settin
 def _taker(
     archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], token: str, store: FileStore
 ) -> Callable[[StoredFile], StoredFile]:
-    """A function that unpacks a medium under a generated name, once, however often it is shown. A missing or wrong one becomes a file that
+    """A function that unpacks a file under a generated name, once, however often it is shown. A missing or wrong one becomes a file that
     is gone."""
     unpacked: dict[str, tuple[str, str]] = {}  # member -> modality and name
 

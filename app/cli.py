@@ -3,7 +3,6 @@
 import argparse
 import json
 import logging
-import os
 import socket
 import subprocess
 import sys
@@ -21,10 +20,10 @@ PROGRAM = "launch.py"
 DEFAULT_PRESET = "nano"
 PRECISION_HELP = "of the language model: float32, float16, bfloat16, 8bit or 4bit (default: the preset's"
 PASSED_ON = {  # command -> the module whose main() takes the rest of the line, and what it does
-    "eval": ("nextgpt_core.train.nano.scorecard", "print the scorecard of a preset: eval nano [--quick] [--out FOLDER]"),
-    "train": ("nextgpt_core.train.nano.recipe", "train a preset from public packages: train nano [STAGE…]"),
-    "fetch": ("nextgpt_core.fetch", "fetch the published weights of a preset"),
-    "check": ("nextgpt_core.check", "check that a preset's weights are complete and unharmed"),
+    "eval": ("recipes.nano.evaluation.scorecard", "print the scorecard of a preset: eval nano [--quick] [--out FOLDER]"),
+    "train": ("recipes.nano.recipe", "train a preset from public packages: train nano [STAGE…]"),
+    "fetch": ("nextgpt_core.published.fetch", "fetch the published weights of a preset"),
+    "check": ("nextgpt_core.published.check", "check that a preset's weights are complete and unharmed"),
 }
 
 
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    top = argparse.ArgumentParser(prog=PROGRAM, description="NExT-GPT: text, pictures, sound and film in and out, in one chat.")
+    top = argparse.ArgumentParser(prog=PROGRAM, description="NExT-GPT: text, pictures, sound and video in and out, in one chat.")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--verbose", action="store_true", help="say what is going on")
     model = argparse.ArgumentParser(add_help=False)
@@ -70,13 +69,14 @@ def parser() -> argparse.ArgumentParser:
     chat = command("chat", run_chat, "open the chat page (this is also what happens without a command)", model)
     chat.add_argument("--host", default="127.0.0.1", help="address to listen on, 0.0.0.0 for all (default: %(default)s)")
     chat.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
+    chat.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
     chat.add_argument("--share", action="store_true", help="also open a public link through Gradio's servers")
     chat.add_argument("--seed", type=int, help="start with this seed, locked")
     chat.add_argument("--auth", action="append", metavar="NAME:PASSWORD", help="ask for a name and password; may be repeated")
 
     ask = command("ask", run_ask, "one turn in the terminal", model)
     ask.add_argument("text", nargs="?", default="", help="the message")
-    ask.add_argument("--file", action="append", type=Path, default=[], help="a picture, sound or film; may be repeated")
+    ask.add_argument("--file", action="append", type=Path, default=[], help="a picture, sound or video; may be repeated")
     ask.add_argument("--out", type=Path, default=Path("outputs"), help="folder for what is made (default: %(default)s)")
     ask.add_argument("--json", action="store_true", help="print the answer as JSON")
     ask.add_argument("--answer", choices=ANSWERS, default="auto", help="what to answer with (default: the model chooses)")
@@ -89,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     ask.add_argument("--guidance", type=float, default=0.0, help="0: the model's own")
     ask.add_argument("--steps", type=int, default=0, help="0: by --quality")
     ask.add_argument("--seconds", type=float, default=0.0, help="length of a sound; 0: the model's own")
-    ask.add_argument("--frames", type=int, default=0, help="length of a film; 0: the model's own")
+    ask.add_argument("--frames", type=int, default=0, help="length of a video; 0: the model's own")
 
     command("test", lambda options: None, "prepare the test environment and run the tests; what follows goes to pytest")
     for name, (_, text) in PASSED_ON.items():
@@ -101,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--ram", type=float, metavar="GIB", help="free main memory, for what the GPU does not hold (default: enough)")
     plan.add_argument("--precision", help=f"{PRECISION_HELP}, or a smaller one where that does not fit, as at run time)")
     plan.add_argument("--pixels", type=int, help="side of a picture (default: the preset's)")
-    plan.add_argument("--frames", type=int, help="length of a film (default: the preset's)")
+    plan.add_argument("--frames", type=int, help="length of a video (default: the preset's)")
     plan.add_argument("--seconds", type=float, help="length of a sound (default: the preset's)")
     plan.add_argument("--picture", type=Path, metavar="FILE", help="also draw it as a picture")
 
@@ -117,16 +117,18 @@ def run_chat(options: argparse.Namespace) -> int:
     settings = read_settings()
     auth = credentials(options.auth or [])
     free_port(options.host, options.port)
-    preset_folder(options.preset)
+    sampling = module("nextgpt_core.config").load_preset(options.preset).sampling  # what is wrong with it is said at once
     print("Starting the page…", flush=True)
     from app.chat import make_page, serve
+    from app.desktop import open_page
 
-    sampling = module("nextgpt_core.config").load_preset(options.preset).sampling
     page = make_page(
         lambda: load_engine(options.preset, options.precision), settings, name=options.preset, seed=options.seed, sampling=sampling
     )
     address = serve(page, settings, host=options.host, port=options.port, share=options.share, auth=auth, wait=False)
     print(f"The chat is at {address} (stop it with Ctrl+C).", flush=True)
+    if not options.no_browser:
+        open_page(address)
     page.block_thread()
     return 0
 
@@ -180,21 +182,21 @@ def run_ask(options: argparse.Namespace) -> int:
 
 def run_plan(options: argparse.Namespace) -> int:
     """Print where everything goes; status 1 where it does not fit."""
-    memory = module("nextgpt_core.memory")
+    planner, report = module("nextgpt_core.placement.plan"), module("nextgpt_core.placement.report")
     preset = module("nextgpt_core.config").load_preset(options.preset)
     asked = {"image": options.pixels and (options.pixels, options.pixels), "frames": options.frames, "seconds": options.seconds}
-    sizes = replace(memory.sizes_of(preset), **{name: size for name, size in asked.items() if size})
-    plan = memory.plan(preset, options.vram, options.precision, sizes=sizes, ram=options.ram)
-    print(plan.table())
+    sizes = replace(planner.sizes_of(preset), **{name: size for name, size in asked.items() if size})
+    plan = planner.plan(preset, options.vram, options.precision, sizes=sizes, ram=options.ram)
+    print(report.table(plan))
     if options.picture:
-        plan.picture(options.picture)
+        report.picture(plan, options.picture)
     return 0 if plan.fits else 1
 
 
 def run_convert(options: argparse.Namespace) -> int:
     """Write the parts and say where their manifest is."""
     preset = module("nextgpt_core.config").load_preset(options.preset)
-    manifest = module("nextgpt_core.convert").convert(options.source, preset, folder=options.out)
+    manifest = module("nextgpt_core.published.convert").convert(options.source, preset, folder=options.out)
     print(f"Converted; the parts are listed in {manifest}.")
     return 0
 
@@ -217,17 +219,7 @@ def ask_choices(options: argparse.Namespace) -> Choices:
 
 def load_engine(preset: str, precision: str | None = None) -> Any:
     """Preset name or folder -> engine. Slow: this is where torch is imported and weights are read."""
-    preset_folder(preset)
     return module("nextgpt_core.engine").Engine.load(preset, precision=precision)
-
-
-def preset_folder(preset: str) -> Path:
-    """The folder of a preset. Raises ConfigError with the names there are."""
-    folder = Path(preset) if os.sep in preset else ROOT / "checkpoints" / preset
-    if not (folder / "preset.json").is_file():
-        known = ", ".join(sorted(path.parent.name for path in (ROOT / "checkpoints").glob("*/preset.json")))
-        raise ConfigError(f"There is no preset {preset}; known are {known or 'none'} and any folder that holds a preset.json.")
-    return folder
 
 
 def credentials(given: list[str]) -> list[tuple[str, str]] | None:

@@ -8,13 +8,13 @@ LANGUAGES = ("en", "zh")
 TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
     # the frame
     "title": ("NExT-GPT Chat", "NExT-GPT 聊天"),
-    "tagline": ("Talk in text, pictures, sound and film.", "用文字、图片、声音和视频聊天。"),
+    "tagline": ("Talk in text, pictures, sound and video.", "用文字、图片、声音和视频聊天。"),
     "ready": ("{name} is ready", "{name} 已就绪"),
     "loading": ("{name} is loading… you can already write", "{name} 正在加载…您可以先输入"),
     "failed": ("{name} could not be loaded: {problem}", "{name} 无法加载:{problem}"),
     "hello": ("What shall we make?", "我们来做点什么?"),
     "hello_more": (
-        "Write, drop files or record your voice. Pictures, sounds and films appear right here.",
+        "Write, drop files or record your voice. Pictures, sounds and videos appear right here.",
         "输入文字、拖入文件或录音。图片、声音和视频会直接出现在这里。",
     ),
     "conversation": ("Conversation", "对话"),
@@ -39,7 +39,7 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
     "text": ("text", "文字"),
     "picture": ("picture", "图片"),
     "sound": ("sound", "声音"),
-    "film": ("film", "视频"),
+    "video": ("video", "视频"),
     "quality": ("Quality", "质量"),
     "quality_info": ("fast shows results sooner, fine takes more steps", "“快速”更快出结果,“精细”步数更多"),
     "fast": ("fast", "快速"),
@@ -57,10 +57,10 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
     "guidance": ("Guidance", "引导强度"),
     "guidance_info": ("How closely media follow the words; 0 is the model's own setting", "媒体贴合文字的程度;0 为模型默认"),
     "steps": ("Steps", "步数"),
-    "steps_info": ("Denoising steps of each medium; 0 follows Quality", "每个媒体的去噪步数;0 跟随“质量”"),
+    "steps_info": ("Denoising steps of each file; 0 follows Quality", "每个媒体的去噪步数;0 跟随“质量”"),
     "seconds": ("Sound length (s)", "声音长度(秒)"),
     "seconds_info": ("0 is the model's own length", "0 为模型默认长度"),
-    "frames": ("Film length (frames)", "视频长度(帧)"),
+    "frames": ("Video length (frames)", "视频长度(帧)"),
     "frames_info": ("0 is the model's own length", "0 为模型默认长度"),
     "seed": ("Seed", "随机种子"),
     "seed_info": ("Same message, settings and seed give the same result", "相同消息、设置与种子得到相同结果"),
@@ -126,7 +126,7 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
         "此对话已达 {limit} 轮上限,请新建对话。",
     ),
     "too_many_versions": (
-        "This message has {limit} answers, the most there can be; edit it or send it anew.",
+        "This message has {limit} answers, the most there can be; edit it or send it again.",
         "此消息已有 {limit} 个回答,达到上限;请编辑或重新发送。",
     ),
     "full": ("Too many people are waiting; try again in a minute.", "等待的人太多,请一分钟后再试。"),
@@ -171,7 +171,7 @@ def say(key: str, language: str = "en", **values: object) -> str:
 
 def noun(modality: str, language: str = "en") -> str:
     """What a person calls a modality."""
-    return say({"image": "picture", "audio": "sound", "video": "film"}[modality], language)
+    return say({"image": "picture", "audio": "sound", "video": "video"}[modality], language)
 
 
 def language_of(request: gr.Request | Request | None) -> str:

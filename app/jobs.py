@@ -21,9 +21,7 @@ logger = logging.getLogger(__name__)
 class TurnMaker(Protocol):
     """What the page needs of an engine."""
 
-    def turn(
-        self, messages: Sequence[Message], settings: TurnSettings, *, cancel: threading.Event, out_dir: Path
-    ) -> Iterator[Event]: ...
+    def turn(self, messages: Sequence[Message], settings: TurnSettings, *, cancel: threading.Event, out_dir: Path) -> Iterator[Event]: ...
 
 
 @dataclass

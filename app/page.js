@@ -22,14 +22,14 @@ const nextgpt = {
     return files.length ? JSON.stringify([touched, ...files]) : "";
   },
 };
-// Without a connection Gradio handles no events: what was written since then is taken along when it loads the page anew.
+// Without a connection Gradio handles no events: what was written since then is taken along when it loads the page again.
 addEventListener("pagehide", () => {
   const box = document.querySelector("#nx-box textarea");
   if (nextgpt.opened && box) nextgpt.keepDraft({ ...nextgpt.draft(), text: box.value });
 });
 
 (() => {
-  // Gradio notices that the server was started anew only when the next event fails or goes to one that knows nothing of this tab.
+  // Gradio notices that the server was started again only when the next event fails or goes to one that knows nothing of this tab.
   let server = null;
   const isSame = async () => {
     if (document.hidden) return;

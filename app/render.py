@@ -1,7 +1,7 @@
 """A conversation as Gradio's Chatbot shows it: exactly two messages per turn, media by address, finished turns rendered once.
 
 An update of a streaming answer must not cost more in a long conversation. So messages are made in the form in which the browser gets them,
-those of finished turns once, and a medium carries its address: left to Gradio, every path would be checked at every update.
+those of finished turns once, and a file carries its address: left to Gradio, every path would be checked at every update.
 """
 
 import mimetypes
@@ -20,7 +20,7 @@ from app.translate import translated
 
 Content = dict[str, Any]
 Message = dict[str, Any]
-# The settings that a person sees under a medium, where they are known.
+# The settings that a person sees under a file, where they are known.
 SHOWN_SETTINGS = ("steps", "guidance")
 HTML_PROPS: dict[str, Any] = {"apply_default_css": False}
 
@@ -141,7 +141,7 @@ def text(value: str) -> Content:
 
 
 def progress(piece: Piece, language: str) -> str:
-    """HTML of a medium in the making, of the size that the finished one will have."""
+    """HTML of a file in the making, of the size that the finished one will have."""
     name = noun(piece.modality, language)
     facts = [say("making", language, noun=name)]
     if piece.step and piece.steps:
@@ -159,7 +159,7 @@ def progress(piece: Piece, language: str) -> str:
 
 
 def stopped(piece: Piece, language: str) -> str:
-    """HTML of a medium that was stopped: the last that was seen of it stays."""
+    """HTML of a file that was stopped: the last that was seen of it stays."""
     sentence = f'<p class="nx-notice quiet">{say("medium_stopped", language, noun=noun(piece.modality, language))}</p>'
     if not piece.preview:
         return sentence

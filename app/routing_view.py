@@ -78,13 +78,11 @@ def _spans(answer: Answer, language: str) -> str:
         return f'<p class="nx-facts">{say("no_spans", language)}</p>'
     items = "".join(
         "<li>"
-        + escape(
-            say("span", language, noun=noun(span["modality"], language), start=span["start"], end=span["start"] + span["length"] - 1)
-        )
+        + escape(say("span", language, noun=noun(span["modality"], language), start=span["start"], end=span["start"] + span["length"] - 1))
         + "</li>"
         for span in answer.spans
     )
-    return f'<h4>{say("spans", language)}</h4><ul>{items}</ul>'
+    return f"<h4>{say('spans', language)}</h4><ul>{items}</ul>"
 
 
 def _times(answer: Answer, language: str) -> str:

@@ -2,7 +2,8 @@
 
     python -m benchmarks.activations
 
-Counts what is alive between operations in float16 (attention as a fused kernel, no workspaces); nextgpt_core/memory.py holds the results.
+Counts what is alive between operations in float16 (attention as a fused kernel, no workspaces).
+nextgpt_core/placement/parts.py holds the results.
 """
 
 import weakref
@@ -15,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import LlamaConfig, LlamaModel, SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-from nextgpt_core import published
 from nextgpt_core.encoders.imagebind import HUGE, HUGE_OUT, ImageBind
+from nextgpt_core.published import architectures
 
 
 class Peak(TorchDispatchMode):
@@ -71,22 +72,22 @@ def empty(*shape: int, dtype: torch.dtype = torch.float16) -> torch.Tensor:
 def main() -> None:
     F.scaled_dot_product_attention = fused_attention
     time = torch.zeros(1, device="meta")
-    unet = half(lambda: UNet2DConditionModel.from_config(published.STABLE_DIFFUSION["unet"]))
+    unet = half(lambda: UNet2DConditionModel.from_config(architectures.STABLE_DIFFUSION["unet"]))
     for side in (32, 64, 96):
         traced(f"image unet {side * 8}", unet, empty(2, 4, side, side), time, encoder_hidden_states=empty(2, 77, 768))
-    vae = half(lambda: AutoencoderKL.from_config(published.STABLE_DIFFUSION["vae"]))
+    vae = half(lambda: AutoencoderKL.from_config(architectures.STABLE_DIFFUSION["vae"]))
     vae.forward = lambda z: vae.decode(z)
     for side in (32, 64, 96):
         traced(f"image vae {side * 8}", vae, empty(1, 4, side, side))
     traced("video vae 4 x 320 x 576", vae, empty(4, 4, 40, 72))
-    unet = half(lambda: UNet3DConditionModel.from_config(published.ZEROSCOPE["unet"]))
+    unet = half(lambda: UNet3DConditionModel.from_config(architectures.ZEROSCOPE["unet"]))
     for frames in (8, 16, 24):
         traced(f"video unet {frames} x 320 x 576", unet, empty(2, 4, frames, 40, 72), time, encoder_hidden_states=empty(2, 77, 1024))
     traced("video unet 24 x 160 x 288", unet, empty(2, 4, 24, 20, 36), time, encoder_hidden_states=empty(2, 77, 1024))
-    unet = half(lambda: UNet2DConditionModel.from_config(published.AUDIOLDM["unet"]))
-    vae_audio = half(lambda: AutoencoderKL.from_config(published.AUDIOLDM["vae"]))
+    unet = half(lambda: UNet2DConditionModel.from_config(architectures.AUDIOLDM["unet"]))
+    vae_audio = half(lambda: AutoencoderKL.from_config(architectures.AUDIOLDM["vae"]))
     vae_audio.forward = lambda z: vae_audio.decode(z)
-    vocoder = half(lambda: SpeechT5HifiGan(SpeechT5HifiGanConfig(**published.AUDIOLDM["vocoder"])))
+    vocoder = half(lambda: SpeechT5HifiGan(SpeechT5HifiGanConfig(**architectures.AUDIOLDM["vocoder"])))
     for seconds in (5, 9):
         rows = seconds * 25
         rows += rows % 2
@@ -95,9 +96,9 @@ def main() -> None:
         traced(f"audio vocoder {seconds} s", vocoder, empty(seconds * 100, 64))
     imagebind = half(lambda: ImageBind({name: HUGE[name] for name in ("vision", "audio")}, out=HUGE_OUT))
     traced("encoder picture", imagebind, "vision", empty(1, 3, 224, 224))
-    traced("encoder film", imagebind, "vision", empty(1, 15, 3, 2, 224, 224))
+    traced("encoder video", imagebind, "vision", empty(1, 15, 3, 2, 224, 224))
     traced("encoder sound", imagebind, "audio", empty(1, 3, 1, 128, 204))
-    llama = half(lambda: LlamaModel(LlamaConfig(**published.VICUNA_7B)))
+    llama = half(lambda: LlamaModel(LlamaConfig(**architectures.VICUNA_7B)))
     for tokens in (256, 1024, 2048):
         traced(f"llm prefill {tokens}", llama, inputs_embeds=empty(1, tokens, 4096), use_cache=True)
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaModel
 
-from nextgpt_core import published
-from nextgpt_core.quantised import quantise_linears
+from nextgpt_core.llm.int8 import quantize_linears
+from nextgpt_core.published import architectures
 from tests.golden_model import golden_model
 
 
@@ -39,7 +39,7 @@ def bitsandbytes_layer(kind: str) -> Callable[[nn.Module], None]:
 WAYS: dict[str, Callable[[nn.Module], object]] = {
     "float16": lambda module: module.half(),
     "bfloat16": lambda module: module.bfloat16(),
-    "8 bits, ours (CPU)": quantise_linears,
+    "8 bits, ours (CPU)": quantize_linears,
     "8 bits, bitsandbytes": bitsandbytes_layer("int8"),
     "4 bits (NF4), bitsandbytes": bitsandbytes_layer("nf4"),
 }
@@ -56,7 +56,7 @@ def error(change: Callable[[nn.Module], object], network: nn.Module, inputs: Ten
 
 def full_width() -> tuple[nn.Module, Tensor]:
     torch.manual_seed(0)
-    network = LlamaModel(LlamaConfig(**{**published.VICUNA_7B, "num_hidden_layers": 1, "vocab_size": 8})).eval()
+    network = LlamaModel(LlamaConfig(**{**architectures.VICUNA_7B, "num_hidden_layers": 1, "vocab_size": 8})).eval()
     inputs = torch.randn(1, 24, 4096)
     inputs[:, :, [11, 1200, 3000]] *= 60
     return network, inputs

@@ -3,7 +3,7 @@
     python -m benchmarks.rehearsal_7b [--small] [--out docs/rehearsal_7b.md]
 
 Nothing of the published weights is needed. The parts are made when the turn reaches them and freed afterwards; the language model is
-in 8 bits. A picture, a sound and a film go in; text, a picture, a film and a sound come out, at reduced size and with few steps.
+in 8 bits. A picture, a sound and a video go in; text, a picture, a video and a sound come out, at reduced size and with few steps.
 `--small` keeps every structure but shrinks it, as a check of the script.
 """
 
@@ -30,25 +30,27 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 from torch import Tensor, nn
 from transformers import CLIPConfig, LlamaConfig, LlamaModel, SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-from nextgpt_core import published
 from nextgpt_core.build import assemble_around, build_template
 from nextgpt_core.config import Preset, load_preset
-from nextgpt_core.decoders import AudioLDMDecoder, StableDiffusionDecoder, ZeroscopeDecoder
+from nextgpt_core.decoders.audioldm import AudioLDMDecoder
 from nextgpt_core.decoders.base import DecoderSettings
 from nextgpt_core.decoders.hifigan import HifiGan
 from nextgpt_core.decoders.safety import SafetyChecker
+from nextgpt_core.decoders.stable_diffusion import StableDiffusionDecoder
+from nextgpt_core.decoders.zeroscope import ZeroscopeDecoder
 from nextgpt_core.encoders.imagebind import HUGE, HUGE_OUT, ImageBind, ImageBindEncoder
 from nextgpt_core.engine import Engine
-from nextgpt_core.llm import LanguageModel
+from nextgpt_core.llm.int8 import Int8Linear, quantize_linears
+from nextgpt_core.llm.language_model import LanguageModel
+from nextgpt_core.llm.tokenizer import SentencePieceTokenizer
 from nextgpt_core.messages import Media, MediaFailed, MediaReady, Message, SignalSpan, TextDelta, TurnDone, TurnSettings
 from nextgpt_core.modalities import MODALITIES
 from nextgpt_core.modalities.audio import AudioClip
 from nextgpt_core.modalities.video import VideoClip
-from nextgpt_core.quantised import Int8Linear, quantise_linears
-from nextgpt_core.tokenizer import SentencePieceTokenizer
+from nextgpt_core.published import architectures
 
 TOKENIZER = Path(__file__).parents[1] / "tests" / "golden" / "tiny_tokenizer.model"
-PICTURE, FILM, FRAMES, SECONDS = 128, (64, 64), 4, 0.5  # what is made, at reduced size
+PICTURE, VIDEO, FRAMES, SECONDS = 128, (64, 64), 4, 0.5  # what is made, at reduced size
 
 
 class Ledger:
@@ -180,12 +182,12 @@ def shape_of(content: Any) -> str:
 
 
 def language_model(preset: Preset, config: LlamaConfig) -> LanguageModel:
-    """Random layers, quantised one after the other: the float weights of only one exist at a time."""
+    """Random layers, quantized one after the other: the float weights of only one exist at a time."""
     with init_empty_weights(include_buffers=False):
         network = LlamaModel(config)
     for layer in network.layers:
         fill(layer)
-        quantise_linears(layer)
+        quantize_linears(layer)
     fill(network)
     table = torch.empty(preset.llm.vocabulary, config.hidden_size).uniform_(-0.02, 0.02)
     return LanguageModel(network.eval(), tokenizer=WideTokenizer(TOKENIZER), added_tokens=preset.added_tokens, output_table=table)
@@ -209,7 +211,7 @@ def decoders(ledger: Ledger, before: Callable[[], None], steps: int, small: bool
         }
 
     def image() -> StableDiffusionDecoder:
-        parts = published.STABLE_DIFFUSION
+        parts = architectures.STABLE_DIFFUSION
         sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4} if small else {}
         checker = CLIPConfig(**{**parts["safety_checker"], "vision_config": {**parts["safety_checker"]["vision_config"], **sizes}})
         safety = SafetyChecker(random_part(lambda: StableDiffusionSafetyChecker(checker)))
@@ -219,12 +221,12 @@ def decoders(ledger: Ledger, before: Callable[[], None], steps: int, small: bool
         return StableDiffusionDecoder(unet=unet, pixels=PICTURE, safety=safety, **common(parts, 77, 768))
 
     def video() -> ZeroscopeDecoder:
-        parts = published.ZEROSCOPE
+        parts = architectures.ZEROSCOPE
         unet = random_part(lambda: UNet3DConditionModel.from_config(config(parts["unet"])))
-        return ZeroscopeDecoder(unet=unet, height=FILM[0], width=FILM[1], fps=8, **common(parts, 77, 1024, frames=FRAMES))
+        return ZeroscopeDecoder(unet=unet, height=VIDEO[0], width=VIDEO[1], fps=8, **common(parts, 77, 1024, frames=FRAMES))
 
     def audio() -> AudioLDMDecoder:
-        parts = published.AUDIOLDM
+        parts = architectures.AUDIOLDM
         vocoder = {**parts["vocoder"], "upsample_initial_channel": 64 if small else 1024}
         unet = random_part(lambda: UNet2DConditionModel.from_config(config(parts["unet"])))
         hifigan = HifiGan(random_part(lambda: SpeechT5HifiGan(SpeechT5HifiGanConfig(**vocoder))))
@@ -236,7 +238,7 @@ def decoders(ledger: Ledger, before: Callable[[], None], steps: int, small: bool
 
     return {
         "image": visiting("image", "make a picture (Stable Diffusion 1.5)", image),
-        "video": visiting("video", "make a film (Zeroscope v2)", video, frames=FRAMES),
+        "video": visiting("video", "make a video (Zeroscope v2)", video, frames=FRAMES),
         "audio": visiting("audio", "make a sound (AudioLDM-l-full)", audio, seconds=SECONDS),
     }
 
@@ -268,7 +270,7 @@ def main() -> None:
     load_before = os.getloadavg()[0]
     ledger = Ledger()
     preset = load_preset("7b")
-    llama = dict(published.VICUNA_7B)
+    llama = dict(architectures.VICUNA_7B)
     towers = {name: HUGE[name] for name in ("vision", "audio")}
     if options.small:
         llama.update(num_hidden_layers=2, intermediate_size=512)
@@ -293,7 +295,7 @@ def main() -> None:
     facts = {"width": HUGE_OUT, "modalities": ("image", "video", "audio")}
     model.encoder = Visiting(ledger, "ImageBind", imagebind, lambda: None, **facts)
     for modality, decoder in decoders(ledger, leave, options.steps, options.small).items():
-        model.decoders[modality] = decoder  # type: ignore[assignment]
+        model.decoders[modality] = decoder
     engine = Engine(model, build_template(preset, model), context=512)
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
-"""How fast a person is answered: first token, picture, sound and film turns (medians), start-up and memory.
+"""How fast a person is answered: first token, picture, sound and video turns (medians), start-up and memory.
 
     python -m benchmarks.turns [--preset nano] [--repeat 5] [--json FILE]
 
-Floors for nano on two cores: first token 1.5 s, picture and sound 6 s, film 20 s, 2.5 GB resident.
+Floors for nano on two cores: first token 1.5 s, picture and sound 6 s, video 20 s, 2.5 GB resident.
 """
 
 import argparse
@@ -36,7 +36,7 @@ FLOORS = {
     "picture seen": Floor(0, "s"),
     "picture turn": Floor(6, "s"),
     "sound turn": Floor(6, "s"),
-    "film turn": Floor(20, "s"),
+    "video turn": Floor(20, "s"),
     "engine start": Floor(15, "s"),
     "resident memory": Floor(2.5, "GB"),
 }
@@ -44,9 +44,9 @@ WISHES = {
     "text turn": ("Why is the sky blue?", "What is a good name for a kitten?", "How do birds fly?", "Tell me a joke."),
     "picture turn": ("Draw a red apple.", "show me a dog", "a picture of two cats please", "draw a house on a blue background"),
     "sound turn": ("Play a violin.", "let me hear rain", "the sound of a dog barking please", "I want to hear a siren"),
-    "film turn": ("Film a rocket moving up.", "a video of a dog spinning", "animate a soccer ball bouncing", "Film a growing tree."),
+    "video turn": ("Film a rocket moving up.", "a video of a dog spinning", "animate a soccer ball bouncing", "Film a growing tree."),
 }
-FORCED = {"picture turn": "image", "sound turn": "audio", "film turn": "video"}
+FORCED = {"picture turn": "image", "sound turn": "audio", "video turn": "video"}
 
 
 def main() -> int:

@@ -15,15 +15,17 @@ from nextgpt_core.decoders.base import Decoder
 from nextgpt_core.encoders import ENCODERS
 from nextgpt_core.encoders.base import Encoder
 from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError, OutOfMemory, is_out_of_memory
-from nextgpt_core.llm import LanguageModel, load_language_model
-from nextgpt_core.memory import GIB, Plan, cpu_bytes, decoders_on_disk, plan
+from nextgpt_core.llm.int8 import quantize_linears
+from nextgpt_core.llm.language_model import LanguageModel, load_language_model
 from nextgpt_core.model import NextGPT
-from nextgpt_core.placement import free_bytes, place
-from nextgpt_core.projections import INPUT_KINDS, InputProjection, OutputProjection
+from nextgpt_core.placement.parts import GIB, cpu_bytes, decoders_on_disk
+from nextgpt_core.placement.place import free_bytes, place
+from nextgpt_core.placement.plan import Plan, plan
+from nextgpt_core.projections.input import INPUT_KINDS, InputProjection
+from nextgpt_core.projections.output import OutputProjection
 from nextgpt_core.prompt import TEMPLATES, Template
-from nextgpt_core.quantised import quantise_linears
-from nextgpt_core.records import wrong_sizes
-from nextgpt_core.token_order import confirm_token_order
+from nextgpt_core.published.fetched_files import wrong_sizes
+from nextgpt_core.published.token_order import confirm_token_order
 
 log = logging.getLogger(__name__)
 CPU_MARGIN = 1.1  # on what all parts take in main memory: for what is computed
@@ -33,7 +35,7 @@ def build(preset: Preset, *, device: str = "cpu", precision: str | None = None, 
     """A NextGPT that can take turns: everything loaded strictly, the adapter merged where the weights allow it.
 
     `precision` is the language model's; None: the preset's own, or what the memory there is allows. On a GPU the parts are placed by a
-    plan for its free memory (memory.plan); OutOfMemory is raised before anything is loaded where nothing fits. `decoders` limits which
+    plan for its free memory (placement.plan); OutOfMemory is raised before anything is loaded where nothing fits. `decoders` limits which
     modalities are made (None: all). One whose decoder is absent (`fetch --only`) is left out with a warning, and a turn that asks for it
     says so; everything else that is missing raises CheckpointMissing. Nothing is loaded that is not what was converted or fetched, as far
     as there is a record of it: CheckpointMismatch.
@@ -67,7 +69,7 @@ def _load(preset: Preset, device: str, decoders: Collection[str] | None) -> Next
     if eight_bit_here or preset.llm.precision not in ("8bit", "4bit"):
         model.llm.merge_lora()
     if eight_bit_here:
-        quantise_linears(model.llm.network)
+        quantize_linears(model.llm.network)
         model.llm.float()
     if (preset.folder / MANIFEST_FILE).is_file():
         confirm_token_order(preset, model)

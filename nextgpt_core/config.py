@@ -1,6 +1,7 @@
 """A preset: one folder with a preset.json that names the parts, read into frozen dataclasses. What is not understood is refused."""
 
 import json
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -9,19 +10,32 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nextgpt_core.errors import ConfigError
+from nextgpt_core.errors import ConfigError, SettingsError
 from nextgpt_core.modalities import MODALITIES
+from nextgpt_core.settings import bounded
 
-CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 PRESET_FILE = "preset.json"
 DTYPES = ("float32", "float16", "bfloat16")
 PRECISIONS = (*DTYPES, "8bit", "4bit")  # of a language model; the last two by quantisation
 Config = TypeVar("Config")
 
 
+def checkpoints_folder() -> Path:
+    """Where presets lie by name: NEXTGPT_CHECKPOINTS, or the checkpoints/ beside this package (a clone); for code that was installed
+    elsewhere, that of a clone which is the current folder."""
+    if named := os.environ.get("NEXTGPT_CHECKPOINTS"):
+        return Path(named).expanduser().resolve()
+    beside = Path(__file__).resolve().parent.parent / "checkpoints"
+    here = Path.cwd() / "checkpoints"
+    return here if not beside.is_dir() and here.is_dir() else beside
+
+
+CHECKPOINTS = checkpoints_folder()
+
+
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """The frozen encoder: `tokens` vectors of `width` per medium of each modality it reads."""
+    """The frozen encoder: `tokens` vectors of `width` per file of each modality it reads."""
 
     kind: str  # a key of encoders.ENCODERS
     path: str  # in the preset's folder
@@ -84,6 +98,10 @@ class SamplingConfig:
     top_p: float = 0.9
     max_new_tokens: int = 200
 
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            bounded(setting.name, getattr(self, setting.name))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
@@ -96,7 +114,7 @@ class Preset:
     input_projection: InputProjectionConfig
     llm: LanguageModelConfig
     lora: LoraConfig
-    boundary_tokens: tuple[str, str]  # before and after a medium's vectors
+    boundary_tokens: tuple[str, str]  # before and after a file's vectors
     outputs: Mapping[str, OutputConfig]  # in the order in which their tokens were added
     boundary_as_text: bool = False  # the boundaries were written as words in training: their own tokens have rows, and are not used
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
@@ -137,13 +155,19 @@ class Preset:
 
 
 def load_preset(preset: str | Path, *, checkpoints: Path = CHECKPOINTS) -> Preset:
-    """A preset by name ("nano", a folder of `checkpoints`) or by the path of its folder or file. Raises ConfigError."""
-    path = Path(preset)
-    if path.suffix != ".json":
-        path = (path if path.is_dir() else checkpoints / path) / PRESET_FILE
+    """A preset by name ("nano", a folder of `checkpoints`), or by the path of its folder or of its file. Raises ConfigError.
+
+    A name of `checkpoints` comes before a folder of the current one that happens to be called the same: "./nano" is that folder.
+    """
+    named = checkpoints / preset / PRESET_FILE if Path(preset).name == str(preset) else None
+    path = Path(preset) if Path(preset).suffix == ".json" else Path(preset) / PRESET_FILE
+    path = named if named is not None and named.is_file() else path
     if not path.is_file():
         known = sorted(found.parent.name for found in checkpoints.glob(f"*/{PRESET_FILE}"))
-        raise ConfigError(f"There is no preset '{preset}'{_nearest(str(preset), known)}; known are {', '.join(known) or 'none'}.")
+        raise ConfigError(
+            f"There is no preset '{preset}'{_nearest(str(preset), known)}; "
+            f"known are {', '.join(known) or 'none'} and any folder that holds a {PRESET_FILE}."
+        )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -176,7 +200,11 @@ def _read(kind: type[Config], data: Any, *, where: str) -> Config:
         if name not in data and item.default is MISSING and item.default_factory is MISSING:
             raise ConfigError(f"{where}: '{name}' is missing.")
     types_of = typing.get_type_hints(kind)
-    return kind(**{key: _value(types_of[key], value, where=f"{where}: {key}") for key, value in data.items()})
+    values = {key: _value(types_of[key], value, where=f"{where}: {key}") for key, value in data.items()}
+    try:
+        return kind(**values)
+    except SettingsError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _value(kind: Any, value: Any, *, where: str) -> Any:
@@ -186,7 +214,7 @@ def _value(kind: Any, value: Any, *, where: str) -> Any:
     if origin is tuple and isinstance(value, list):
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) == len(value):
-            return tuple(_value(each, item, where=where) for each, item in zip(kinds, value))
+            return tuple(_value(each, item, where=where) for each, item in zip(kinds, value, strict=True))
     elif origin is Mapping:
         if isinstance(value, dict):
             return types.MappingProxyType({key: _value(arguments[1], item, where=f"{where}.{key}") for key, item in value.items()})

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from nextgpt_core.errors import Cancelled
-from nextgpt_core.llm import LanguageModel
+from nextgpt_core.llm.language_model import LanguageModel
 from nextgpt_core.prompt import Prompt
 
 PREFILL = 256  # positions between two looks at `cancelled`
@@ -62,7 +62,8 @@ class Context:
 
     def shared(self, keys: tuple[Hashable, ...]) -> int:
         """How many first positions of a prompt are in the cache."""
-        return next((i for i, (mine, yours) in enumerate(zip(self.keys, keys)) if mine != yours), min(len(self.keys), len(keys)))
+        pairs = zip(self.keys, keys, strict=False)  # one may be longer than the other
+        return next((i for i, (mine, yours) in enumerate(pairs) if mine != yours), min(len(self.keys), len(keys)))
 
     def read(self, prompt: Prompt, *, cancelled: Callable[[], bool]) -> Tensor:
         """Read on to the end of a prompt; returns the state at its last position [d]. Raises Cancelled between pieces."""
@@ -188,14 +189,17 @@ class TextStream:
         return shown
 
 
+_COLD = 1e-6  # below it only the likeliest token is left, and float32 runs out of range
+
+
 def greedy(scores: Tensor) -> int:
     """The likeliest token."""
     return int(scores.argmax())
 
 
 def sampler(*, temperature: float, top_p: float, generator: torch.Generator) -> Choose:
-    """Nucleus sampling; greedy at temperature or top_p 0. The generator (of the CPU) alone decides, so a seed repeats."""
-    if temperature <= 0 or top_p <= 0:
+    """Nucleus sampling; greedy at temperature (nearly) 0 or top_p 0. The generator (of the CPU) alone decides, so a seed repeats."""
+    if temperature < _COLD or top_p <= 0:
         return greedy
 
     def choose(scores: Tensor) -> int:

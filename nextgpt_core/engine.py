@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from nextgpt_core.config import Preset, SamplingConfig, load_preset
+from nextgpt_core.decoders.generation import decoder_settings, generate_with_progress, sampling_settings
 from nextgpt_core.decoding import Context, Ended, Span, Text, decode, sampler
-from nextgpt_core.errors import Cancelled, MediaError, MessageError, NextGPTError, OutOfMemory, is_out_of_memory
-from nextgpt_core.making import decoder_settings, make_medium, sampling_settings
+from nextgpt_core.errors import Cancelled, MediaError, MessageError, NextGPTError, OutOfMemory, SettingsError, is_out_of_memory
 from nextgpt_core.messages import (
     Event,
     Media,
@@ -89,7 +89,7 @@ class Engine:
         clock = Stopwatch()
         sampling = sampling_settings(settings, self._sampling)
         seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
-        answer: list[str | Media | None] = []  # in order; None where a medium is not made (yet)
+        answer: list[str | Media | None] = []  # in order; None where a file is not made (yet)
         spans: list[SignalSpan] = []
         places: list[int] = []  # of the spans' media in `answer`
         context: Context | None = None
@@ -98,7 +98,7 @@ class Engine:
         try:
             # 1. Perceive: every file a person sent becomes a few vectors in the language model's space.
             with clock("perceive"):
-                _check(messages, sampling, room=self._room)
+                _check(messages, settings, sampling, makes=tuple(self.model.signals), room=self._room)
                 messages = self._readable(messages, cancelled=cancelled)
 
             # 2. Assemble the prompt: words and media vectors, in the order of the conversation.
@@ -135,7 +135,7 @@ class Engine:
                     conditions.append(self.model.condition(span.modality, span.states[None], span.embeddings[None])[0])
 
             # 6. Make the media, one after the other. A decoder that fails takes nothing else with it.
-            for index, (span, condition) in enumerate(zip(written_spans, conditions)):
+            for index, (span, condition) in enumerate(zip(written_spans, conditions, strict=True)):
                 with clock(span.modality):
                     for event in self._make(index, span.modality, condition, settings, seed=seed, cancelled=cancelled, out_dir=out_dir):
                         if isinstance(event, MediaReady):
@@ -187,7 +187,7 @@ class Engine:
         return tuple(found)
 
     def _vectors(self, media: Media, cancelled: Callable[[], bool] | None = None) -> Tensor:
-        """A file's vectors in the language model's space [M, d], computed once. Raises MediaError, or Cancelled."""
+        """A file's vectors in the language model's space [M, d], computed once per file. Raises MediaError, or Cancelled."""
         key = file_key(media)
         if not media.path.exists():  # what was perceived is not forgotten with its file
             key = next((known for known in self._perceived if known[:2] == key[:2]), key)
@@ -261,7 +261,7 @@ class Engine:
         wanted = decoder_settings(settings, decoder.defaults)
         yield MediaStarted(index, modality, wanted.steps)
         try:
-            content = yield from make_medium(
+            content = yield from generate_with_progress(
                 decoder, condition, index=index, settings=wanted, generator=_generator(seed, index), cancelled=cancelled
             )
             out_dir.mkdir(parents=True, exist_ok=True)
@@ -301,7 +301,16 @@ class Stopwatch:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begin
 
 
-def _check(messages: tuple[Message, ...], sampling: SamplingConfig, *, room: int) -> None:
+def _check(messages: tuple[Message, ...], settings: TurnSettings, sampling: SamplingConfig, *, makes: tuple[str, ...], room: int) -> None:
+    for part in (part for message in messages for part in message.parts):
+        if not isinstance(part, str | Media):
+            raise MessageError(f"A message is made of words and files (str and Media), not of {type(part).__name__}.")
+        if isinstance(part, Media) and part.modality not in MODALITIES:
+            raise MessageError(f"A file's modality is one of {', '.join(MODALITIES)}, not {part.modality!r}.")
+    if unknown := sorted(((settings.answer_with or frozenset()) - {"text"} | settings.forbid) - MODALITIES.keys()):
+        raise SettingsError(f"An answer may hold text, {', '.join(MODALITIES)}; there is no {unknown[0]!r}.")
+    if impossible := sorted((settings.answer_with or frozenset()) - {"text", *makes}):
+        raise SettingsError(f"This model cannot make a {MODALITIES[impossible[0]].noun}; ask for something else.")
     if not messages or messages[-1].role != "user":
         raise MessageError("There is nothing to answer: the last message must be the user's.")
     if not messages[-1].text.strip() and not messages[-1].media:

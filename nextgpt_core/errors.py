@@ -7,9 +7,10 @@ NextGPTError
 │   ├── CheckpointMismatch     keys, shapes or hashes are not what the preset says
 │   └── HubUnreachable         what is to be fetched cannot be asked for now
 ├── MediaError             a file a user sent cannot be used
-│   ├── UnsupportedMedia       not a picture, sound or film that can be read
+│   ├── UnsupportedMedia       not a picture, sound or video that can be read
 │   └── MediaTooLarge          over a limit of size, length or count
 ├── MessageError           a message cannot be answered (too long, empty)
+├── SettingsError          a setting of a turn is out of bounds, or contradicts another
 ├── GenerationError        a decoder failed
 ├── OutOfMemory            a part does not fit the memory there is
 └── Cancelled              the user pressed stop
@@ -48,7 +49,7 @@ class MediaError(NextGPTError):
 
 
 class UnsupportedMedia(MediaError):
-    """Not a picture, sound or film that can be read."""
+    """Not a picture, sound or video that can be read."""
 
 
 class MediaTooLarge(MediaError):
@@ -59,8 +60,12 @@ class MessageError(NextGPTError):
     """A message cannot be answered."""
 
 
+class SettingsError(NextGPTError):
+    """A setting of a turn is out of bounds, or contradicts another one."""
+
+
 class GenerationError(NextGPTError):
-    """A decoder failed to make its medium."""
+    """A decoder failed to make its file."""
 
 
 class OutOfMemory(NextGPTError):

@@ -11,8 +11,9 @@ from nextgpt_core.checkpoints import load_strict, read_tensors, save_tensors
 from nextgpt_core.decoders.base import Decoder
 from nextgpt_core.encoders.base import Encoder
 from nextgpt_core.errors import CheckpointError
-from nextgpt_core.llm import LanguageModel
-from nextgpt_core.projections import InputProjection, OutputProjection
+from nextgpt_core.llm.language_model import LanguageModel
+from nextgpt_core.projections.input import InputProjection
+from nextgpt_core.projections.output import OutputProjection
 
 # The trained parts and their files in a preset's folder.
 TRAINED_FILES = {
@@ -67,7 +68,7 @@ class NextGPT(nn.Module):
 
     @torch.inference_mode()
     def perceive(self, modality: str, content: Any) -> Tensor:
-        """A medium's content, as its spec loads it -> vectors that stand in the prompt [M, d]."""
+        """A file's content, as its spec loads it -> vectors that stand in the prompt [M, d]."""
         if self.encoder is None:
             raise RuntimeError("this NextGPT was built without its encoder")
         features = self.encoder.encode(modality, content)  # [N, D]

@@ -1,7 +1,7 @@
 """Messages -> prompt: a template turns a conversation into pieces, and the pieces become input embeddings.
 
-A piece is either token ids or a medium, whose projected encoder vectors stand in the prompt like words, between two boundary tokens.
-A medium that a person sent is its vectors; a medium that the assistant made is the span of signal tokens that made it.
+A piece is either token ids or a file, whose projected encoder vectors stand in the prompt like words, between two boundary tokens.
+A file that a person sent is its vectors; a file that the assistant made is the span of signal tokens that made it.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from nextgpt_core.errors import MessageError
-from nextgpt_core.llm import LanguageModel
+from nextgpt_core.llm.language_model import LanguageModel
+from nextgpt_core.llm.tokenizer import Tokenizer
 from nextgpt_core.messages import Media, Message
 from nextgpt_core.modalities.fingerprint import fingerprint
-from nextgpt_core.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Words:
 
 Piece = Words | Media
 Signals = Mapping[str, tuple[int, ...]]  # modality -> the ids of its span
-Boundary = tuple[tuple[int, ...], tuple[int, ...]]  # the ids before and after a medium's vectors
+Boundary = tuple[tuple[int, ...], tuple[int, ...]]  # the ids before and after a file's vectors
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class VicunaV0:
     """`### Human:` and `### Assistant:` as the published 7B model was trained: golden/tiny_e2e.json is the reference.
 
     Every run of text between two media has a BOS of its own; a person's media stand before the text; the spaces beside signal
-    tokens vanish, as in the tokenizer of that time. Unlike upstream, every medium has its own place (upstream adds adjacent pictures up
+    tokens vanish, as in the tokenizer of that time. Unlike upstream, every file has its own place (upstream adds adjacent pictures up
     and drops adjacent media of different kinds), and ` <` or `> ` in a message stay text.
     """
 
@@ -104,15 +104,15 @@ class VicunaV0:
 
     def __call__(self, messages: Sequence[Message], *, open_answer: bool = True) -> list[Piece]:
         pieces: list[Piece] = []
-        run: list[str | tuple[int, ...]] = [self._system]  # text and spans since the last medium
+        run: list[str | tuple[int, ...]] = [self._system]  # text and spans since the last file
         for i, message in enumerate(messages):
             if message.role == "assistant":
                 run.append("\n### Assistant: ")
                 run += [part if isinstance(part, str) else self._signals.get(part.modality, "") for part in message.parts]
                 continue
             run.append("### Human:" if i == 0 else "\n### Human:")
-            for medium in message.media:
-                pieces += [*self._segment(run), Words(self._boundary[0]), medium, Words(self._boundary[1])]
+            for file in message.media:
+                pieces += [*self._segment(run), Words(self._boundary[0]), file, Words(self._boundary[1])]
                 run = []
             # Upstream's page put two spaces after the tags of the newest message, and cut one off again with the tag.
             spaced = not message.media or i == len(messages) - 1
@@ -159,7 +159,7 @@ def pieces_within(
 
 
 def embed_pieces(pieces: Sequence[Piece], *, llm: LanguageModel, vectors: Callable[[Media], Tensor]) -> Prompt:
-    """Pieces -> prompt; `vectors` gives a medium's projected encoder vectors [M, d]."""
+    """Pieces -> prompt; `vectors` gives a file's projected encoder vectors [M, d]."""
     rows: list[Tensor] = []
     keys: list[Hashable] = []
     ends: list[int] = []
@@ -171,7 +171,8 @@ def embed_pieces(pieces: Sequence[Piece], *, llm: LanguageModel, vectors: Callab
         else:
             found = vectors(piece).to(rows[0] if rows else llm.added_input)
             rows.append(found)
-            keys += [(*file_key(piece), i) for i in range(len(found))]
+            key = file_key(piece)
+            keys += [(*key, i) for i in range(len(found))]
     return Prompt(torch.cat(rows), tuple(keys), tuple(ends))
 
 

@@ -15,8 +15,8 @@ from nextgpt_core.config import load_preset
 from nextgpt_core.encoders.imagebind import ImageBind, Tower
 from nextgpt_core.engine import Engine
 from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError, OutOfMemory
+from nextgpt_core.llm.int8 import Int8Linear
 from nextgpt_core.messages import MediaReady, Message, TurnSettings
-from nextgpt_core.quantised import Int8Linear
 from tests.decoders import tiny as networks
 from tests.tiny import CONTROL, MeanEncoder
 

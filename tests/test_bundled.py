@@ -28,7 +28,7 @@ def answer(engine, messages, tmp_path, **settings):
 
 
 @pytest.mark.parametrize(
-    ("wish", "modality"), [("draw a red apple", "image"), ("let me hear a piano", "audio"), ("show me a film of a dog running", "video")]
+    ("wish", "modality"), [("draw a red apple", "image"), ("let me hear a piano", "audio"), ("show me a video of a dog running", "video")]
 )
 def test_wishes_become_files(engine, tmp_path, wish, modality):
     events = answer(engine, [Message("user", (wish,))], tmp_path)
@@ -50,7 +50,7 @@ def test_media_of_every_kind_are_perceived(engine, tmp_path):
     picture.save(tmp_path / "ball.png")
     time = np.arange(32_000) / 16_000
     soundfile.write(tmp_path / "tone.wav", 0.3 * np.sin(2 * np.pi * 440 * time), 16_000)
-    film = next(e.media for e in answer(engine, [Message("user", ("make a film of a cat",))], tmp_path) if isinstance(e, MediaReady))
-    for media in (Media("image", tmp_path / "ball.png"), Media("audio", tmp_path / "tone.wav"), film):
+    video = next(e.media for e in answer(engine, [Message("user", ("make a video of a cat",))], tmp_path) if isinstance(e, MediaReady))
+    for media in (Media("image", tmp_path / "ball.png"), Media("audio", tmp_path / "tone.wav"), video):
         done = answer(engine, [Message("user", (media, "what is this?"))], tmp_path, answer_with=frozenset({"text"}))[-1]
         assert done.message.text.strip() and not done.spans

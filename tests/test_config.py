@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from nextgpt_core.config import load_preset
+from nextgpt_core.config import checkpoints_folder, load_preset
 from nextgpt_core.errors import ConfigError
 
 
@@ -19,6 +19,35 @@ def test_nano_loads_by_name_folder_and_file():
     preset = load_preset("nano")
     assert load_preset(preset.folder) == load_preset(preset.folder / "preset.json") == preset
     assert preset.file("llm") == preset.folder / "llm"
+
+
+def test_a_bundled_name_wins_over_a_folder_that_is_called_the_same(tmp_path, monkeypatch):
+    """`ask --out nano` makes such a folder."""
+    (tmp_path / "nano").mkdir()
+    (tmp_path / "my7b").mkdir()
+    monkeypatch.chdir(tmp_path)
+    bundled = load_preset("nano")
+    assert bundled.handle == "nano"
+    for folder in (tmp_path / "nano", tmp_path / "my7b"):
+        (folder / "preset.json").write_text((bundled.folder / "preset.json").read_text())
+    assert load_preset("nano").folder == bundled.folder
+    assert load_preset("./nano").folder.resolve() == tmp_path / "nano"
+    assert load_preset("my7b").folder.resolve() == tmp_path / "my7b" and load_preset(tmp_path / "my7b").handle == str(tmp_path / "my7b")
+
+
+def test_a_folder_without_a_preset_is_said_to_be_none(tmp_path, monkeypatch):
+    (tmp_path / "made").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"no preset 'made'.*any folder that holds a preset.json"):
+        load_preset("made")
+
+
+def test_presets_may_lie_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("NEXTGPT_CHECKPOINTS", str(tmp_path))
+    assert checkpoints_folder() == tmp_path
+    monkeypatch.delenv("NEXTGPT_CHECKPOINTS")
+    monkeypatch.chdir(tmp_path)
+    assert checkpoints_folder() == load_preset("nano").folder.parent
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_forced_spans_give_the_originals_conditions(published):
     assert "".join(event.text for event in events if isinstance(event, Text)) == "Here is a bird. the sound the video"
     spans = [event for event in events if isinstance(event, Span)]
     assert [(span.modality, span.start) for span in spans] == [("image", 5), ("audio", 11), ("video", 21)]
-    for span, name in zip(spans, ("img", "aud", "vid")):
+    for span, name in zip(spans, ("img", "aud", "vid"), strict=True):
         assert (span.states - tensors[f"forced.{name}.raw_emb"]).abs().max() < 1e-5
         condition = published.condition(span.modality, span.states[None], span.embeddings[None])
         assert (condition - tensors[f"forced.{name}.prompt_embeds"].reshape(condition.shape)).abs().max() < 1e-5
@@ -224,9 +224,7 @@ def test_cancel_works_within_one_token(llm):
     answers = iter([False, False, True])
     events = []
     with pytest.raises(Cancelled):
-        for event in decode(
-            context, state, signals={}, choose=lambda scores: 65, max_new_tokens=9, cancelled=lambda: next(answers)
-        ):
+        for event in decode(context, state, signals={}, choose=lambda scores: 65, max_new_tokens=9, cancelled=lambda: next(answers)):
             events.append(event)
     assert len(events) == 2
     with pytest.raises(Cancelled):

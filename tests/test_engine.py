@@ -70,16 +70,16 @@ def of(kind, events):
 
 def test_a_turn_from_question_to_files(engine, script, photo, tmp_path):
     script("Here: ", IMAGE, " and ", VIDEO)
-    events = list(engine.turn([user(photo, "draw and film it")], TurnSettings(seed=5), out_dir=tmp_path / "out"))
+    events = list(engine.turn([user(photo, "draw and video it")], TurnSettings(seed=5), out_dir=tmp_path / "out"))
     done = events[-1]
     assert "".join(event.text for event in of(TextDelta, events)) == "Here:  and "
     assert of(SignalSpan, events) == [SignalSpan("image", 6, 4), SignalSpan("video", 15, 3)] == list(done.spans)
     assert [(event.index, event.modality, event.steps) for event in of(MediaStarted, events)] == [(0, "image", 3), (1, "video", 2)]
     assert [event.step for event in of(MediaProgress, events)] == [1, 2, 3, 1, 2]
     assert of(MediaProgress, events)[0].preview.dtype == np.uint8
-    picture, film = (event.media for event in of(MediaReady, events))
+    picture, video = (event.media for event in of(MediaReady, events))
     assert MODALITIES["image"].load(picture.path).shape == (16, 16, 3)
-    assert done.message == Message("assistant", ("Here: ", picture, " and ", film))
+    assert done.message == Message("assistant", ("Here: ", picture, " and ", video))
     assert done.finish_reason == "stop" and done.seed == 5 and done.generated_tokens == 18
     assert set(done.seconds) == {"perceive", "prompt", "read", "write", "project", "image", "video"}
     provenance = MODALITIES["image"].read_provenance(picture.path)
@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_bytes(engine, script, tmp_path):
         events = engine.turn([user("draw")], TurnSettings(seed=seed), out_dir=tmp_path)
         bytes_of.append([event.media.path.read_bytes() for event in events if isinstance(event, MediaReady)])
     assert bytes_of[0] == bytes_of[1] != bytes_of[2]
-    assert bytes_of[0][0] != bytes_of[0][1]  # every medium has noise of its own
+    assert bytes_of[0][0] != bytes_of[0][1]  # every file has noise of its own
 
 
 def test_a_later_turn_gives_the_same_bytes_after_a_restart(engine, script, photo, tmp_path):
@@ -208,7 +208,7 @@ def test_other_conversations_have_contexts_of_their_own(engine, script, tmp_path
         ([user("  ")], {}, "message is empty"),
         ([user("x" * 100_000)], {}, "too long"),
         ([user("x")], {"max_new_tokens": 400}, "1 to 399 tokens"),
-        ([user(Media("video", Path("film.mp4")))], {}, "cannot perceive a film"),
+        ([user(Media("video", Path("video.mp4")))], {}, "cannot perceive a video"),
     ],
 )
 def test_what_cannot_be_answered_is_said_first(engine, messages, settings, message, tmp_path):

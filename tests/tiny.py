@@ -9,10 +9,11 @@ from transformers import LlamaConfig, LlamaModel
 from nextgpt_core.decoders.base import DecoderSettings
 from nextgpt_core.decoders.stable_diffusion import StableDiffusionDecoder
 from nextgpt_core.decoders.zeroscope import ZeroscopeDecoder
-from nextgpt_core.llm import LanguageModel
+from nextgpt_core.llm.language_model import LanguageModel
 from nextgpt_core.modalities import MODALITIES
 from nextgpt_core.model import NextGPT
-from nextgpt_core.projections import InputProjection, OutputProjection
+from nextgpt_core.projections.input import InputProjection
+from nextgpt_core.projections.output import OutputProjection
 from tests.decoders import tiny as networks
 
 CONTROL = ("<|im_start|>", "<|im_end|>", "<s>", "</s>")

@@ -1,4 +1,4 @@
-"""Decoders: from a projected condition to a medium. A new one is one file here and one line in the table."""
+"""Decoders: from a projected condition to a picture, sound or video. A new one is one file here and one line in the table."""
 
 from collections.abc import Callable
 from typing import Any

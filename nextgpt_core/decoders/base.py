@@ -17,12 +17,12 @@ class DecoderSettings:
     steps: int
     guidance: float
     seconds: float | None = None  # sounds
-    frames: int | None = None  # films
+    frames: int | None = None  # videos
 
 
 @runtime_checkable
 class Decoder(Protocol):
-    """Makes one medium of `modality` from a condition of `condition_shape` [L, D]."""
+    """Makes one file of `modality` from a condition of `condition_shape` [L, D]."""
 
     modality: str
     condition_shape: tuple[int, int]
@@ -40,7 +40,7 @@ class Decoder(Protocol):
         ...
 
     def preview(self, latents: torch.Tensor) -> Any:
-        """Latents of a running generation -> a cheap uint8 picture [H, W, 3] of them (no full decode for films)."""
+        """Latents of a running generation -> a cheap uint8 picture [H, W, 3] of them (no full decode for videos)."""
         ...
 
 

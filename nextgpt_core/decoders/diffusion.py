@@ -1,4 +1,4 @@
-"""One denoising loop for pictures, films and sounds, and the samplers it can run."""
+"""One denoising loop for pictures, videos and sounds, and the samplers it can run."""
 
 from collections.abc import Callable, Mapping
 from inspect import signature

@@ -1,15 +1,14 @@
 """Folders of a latent diffusion decoder, as diffusers lays them out and as the bundled preset's trainers export them.
 
-    unet/ vae/ scheduler/            config and weights, as save_pretrained writes them
-    decoder.json                     optional: what DecoderFolder.SETTINGS lists
-    mean.safetensors                 optional: a ConditionalMean or StagedMean; decoder.json gives its shape as "mean"
-    unconditional.safetensors        {"unconditional": [L, D]}, the encoding of ""; made from text_encoder/ and tokenizer/ where
-                                     absent, or where another text encoder made it
-    vocoder/                         sounds: a SpeechT5HifiGan (or "mel" in decoder.json for Griffin-Lim)
-    safety_checker/                  pictures, optional
+unet/ vae/ scheduler/            config and weights, as save_pretrained writes them
+decoder.json                     optional: what DecoderFolder.SETTINGS lists
+mean.safetensors                 optional: a ConditionalMean or StagedMean; decoder.json gives its shape as "mean"
+unconditional.safetensors        {"unconditional": [L, D]}, the encoding of ""; made from text_encoder/ and tokenizer/ where
+                                 absent, or where another text encoder made it
+vocoder/                         sounds: a SpeechT5HifiGan (or "mel" in decoder.json for Griffin-Lim)
+safety_checker/                  pictures, optional
 """
 
-import json
 import logging
 from functools import partial
 from pathlib import Path
@@ -19,17 +18,16 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor, nn
 
-from nextgpt_core.checkpoints import assemble, fingerprint, read_metadata, read_pickle, read_tensors, save_tensors
+from nextgpt_core.checkpoints import assemble, fingerprint, read_metadata, read_tensors, save_tensors
 from nextgpt_core.decoders.base import Vocoder
-from nextgpt_core.decoders.mean import ConditionalMean, Mean
+from nextgpt_core.decoders.reading import DIFFUSERS_FILES, HUB_FILES, first_of, modern_names, read_config, weights_file
+from nextgpt_core.decoders.regression import ConditionalMean, Mean
 from nextgpt_core.decoders.staged import StagedMean
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError
 
 log = logging.getLogger(__name__)
 
 _VAES: dict[str, Any] = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
-_HUB_FILES = ("model.safetensors", "model.fp16.safetensors", "pytorch_model.bin")  # transformers' names
-_WEIGHT_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.bin")
 _TEXT_ENCODER = "text_encoder"  # key of the metadata that tells which one made the encoding of ""
 
 
@@ -95,13 +93,13 @@ class DecoderFolder:
         config = read_config(folder / "config.json")
         if kind is AutoencoderTiny:
             config.pop("block_out_channels", None)  # it writes down what follows from others, and complains when it reads that again
-        tensors = _modern_names(_first_of(folder, _WEIGHT_FILES))
+        tensors = modern_names(first_of(folder, DIFFUSERS_FILES))
         return assemble(lambda: kind.from_config(config), tensors, name=str(folder), dtype=self.dtype)
 
     def unconditional(self) -> Tensor:
         """[L, D]; encoded once with the folder's own text encoder and kept beside it, until there is another text encoder."""
         path = self.path / "unconditional.safetensors"
-        weights = _weights(self.path / "text_encoder", _HUB_FILES)
+        weights = weights_file(self.path / "text_encoder", HUB_FILES)
         maker = {_TEXT_ENCODER: fingerprint(weights)} if weights else {}
         if path.exists() and (not maker or read_metadata(path).get(_TEXT_ENCODER) == maker[_TEXT_ENCODER]):
             tensors = read_tensors(path)
@@ -144,7 +142,7 @@ class DecoderFolder:
         if not self.settings.get("safety", True) or not (named or folder.is_dir()):
             return None
         if not folder.is_dir():
-            raise CheckpointMissing(f"{folder} is not there; fetch it, or say \"safety\": false in {self.path / 'decoder.json'}.")
+            raise CheckpointMissing(f'{folder} is not there; fetch it, or say "safety": false in {self.path / "decoder.json"}.')
         from nextgpt_core.decoders.safety import SafetyChecker  # the published preset only
 
         return SafetyChecker.from_folder(folder, dtype=self.dtype)
@@ -155,45 +153,3 @@ def _sizes(tensors: dict[str, Tensor], prefix: str) -> tuple[int, int, int]:
     inner = tensors.get(f"{prefix}inner.weight", torch.empty(1, 1))
     blocks = {name.removeprefix(prefix).split(".")[1] for name in tensors if name.startswith(f"{prefix}blocks.")}
     return inner.shape[0], inner.shape[1], len(blocks)
-
-
-def hub_tensors(folder: Path) -> dict[str, Tensor]:
-    """The weights of a part that transformers saved."""
-    return _first_of(folder, _HUB_FILES)
-
-
-def _first_of(folder: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
-    weights = _weights(folder, names)
-    if weights is None:
-        raise CheckpointMissing(f"{folder / names[0]} is not there.")
-    return read_pickle(weights) if weights.suffix == ".bin" else read_tensors(weights)
-
-
-def _weights(folder: Path, names: tuple[str, ...]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_file()), None)
-
-
-def _modern_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """VAEs published before diffusers 0.17 (Stable Diffusion 1.5's among them) call the parts of their attention by older names."""
-    older = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
-    renamed = {}
-    for key, value in tensors.items():
-        name = key
-        if ".attentions." in key:
-            for old, new in older.items():
-                name = name.replace(old, new)
-        renamed[name] = value
-    return renamed
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """One JSON object of a part's folder. Raises CheckpointMissing or CheckpointMismatch."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointMissing(f"{path} is not there.") from error
-    except (ValueError, OSError) as error:
-        raise CheckpointMismatch(f"{path} cannot be read ({error}); fetch or copy it again.") from error
-    if not isinstance(found, dict):
-        raise CheckpointMismatch(f"{path} must hold one JSON object.")
-    return found

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from nextgpt_core.checkpoints import assemble
-from nextgpt_core.decoders.folders import hub_tensors, read_config
+from nextgpt_core.decoders.reading import hub_tensors, read_config
 
 
 class HifiGan(nn.Module):

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from nextgpt_core.decoders.base import DecoderSettings, StepCallback
 from nextgpt_core.decoders.diffusion import denoise, make_scheduler
-from nextgpt_core.decoders.mean import Mean
 from nextgpt_core.decoders.preview import LinearPreview
+from nextgpt_core.decoders.regression import Mean
 from nextgpt_core.errors import ConfigError, GenerationError, NextGPTError, OutOfMemory, is_out_of_memory
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class LatentDecoder(ABC):
     """A U-Net and a VAE of diffusers behind the project's loop. Subclasses say how latents are shaped, predicted and decoded."""
 
     modality: ClassVar[str]
-    noun: ClassVar[str]  # what a person calls the medium
+    noun: ClassVar[str]  # what a person calls what it makes
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class LatentDecoder(ABC):
         if self.device.type == "cpu":
             for module in (*self.unet.modules(), *self.vae.modules()):
                 if isinstance(module, nn.Conv2d):
-                    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # about twice as fast
+                    module.to(memory_format=torch.channels_last)  # about twice as fast
 
     @staticmethod
     def takes(config: Any) -> Any:
@@ -115,7 +115,7 @@ class LatentDecoder(ABC):
         generator: torch.Generator,
         on_step: StepCallback | None = None,
     ) -> Any:
-        """A condition [L, D] -> the medium. Noise comes from `generator` alone, so the same seed gives the same bytes.
+        """A condition [L, D] -> the picture, sound or video. Noise comes from `generator` alone, so the same seed gives the same bytes.
 
         Raises GenerationError (OutOfMemory when that is the reason); Cancelled from `on_step` passes through.
         """
@@ -144,7 +144,7 @@ class LatentDecoder(ABC):
             return self.finish(self.valid(latents), settings)
 
     def valid(self, values: Tensor) -> Tensor:
-        """The same values. Raises GenerationError where a network ran out of its 16 bits: as a medium they would be noise or silence."""
+        """The same values. Raises GenerationError where a network ran out of its 16 bits: they would be noise or silence."""
         if not torch.isfinite(values).all():
             raise GenerationError(f"The {self.noun} came out as invalid numbers; try other settings or float32.")
         return values
@@ -172,13 +172,13 @@ class LatentDecoder(ABC):
         """The shape of the first noise, batch of one included."""
 
     def predict(self, latents: Tensor, timestep: Tensor, condition: Tensor) -> Tensor:
-        """One pass of the U-Net; pictures and films take the condition [B, L, D] by cross-attention."""
+        """One pass of the U-Net; pictures and videos take the condition [B, L, D] by cross-attention."""
         dtype = self.unet.dtype
         return self.unet(latents.to(dtype), timestep, encoder_hidden_states=condition.to(dtype)).sample.float()
 
     def _predict_apart(self, latents: Tensor, timestep: Tensor, condition: Tensor) -> Tensor:
         """`predict` for each of the batch alone: the same but for rounding, with the activations of one."""
-        return torch.cat([self.predict(one, timestep, its) for one, its in zip(latents.split(1), condition.split(1))])
+        return torch.cat([self.predict(one, timestep, its) for one, its in zip(latents.split(1), condition.split(1), strict=True)])
 
     @abstractmethod
     def finish(self, latents: Tensor, settings: DecoderSettings) -> Any:
@@ -196,7 +196,7 @@ def _agree(noun: str, what: str, *, unet: Any, other: int, of: str) -> None:
 
 @contextmanager
 def generation_errors(noun: str) -> Iterator[None]:
-    """What the libraries raise while a medium is made -> GenerationError or OutOfMemory; our own errors pass."""
+    """What the libraries raise while a file is made -> GenerationError or OutOfMemory; our own errors pass."""
     try:
         yield
     except NextGPTError:

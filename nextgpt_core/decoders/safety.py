@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import CLIPConfig
 
 from nextgpt_core.checkpoints import assemble
-from nextgpt_core.decoders.folders import hub_tensors, read_config
+from nextgpt_core.decoders.reading import hub_tensors, read_config
 from nextgpt_core.encoders.imagebind_preprocess import clip_picture
 
 

@@ -1,16 +1,16 @@
-"""A regression half (see mean.py) for pictures and films of things: it draws the thing once, and stages it.
+"""A regression half (see regression.py) for pictures and videos of things: it draws the thing once, and stages it.
 
 Where a thing is, how large, how often, in which colour, on which ground and how it moves is the same for all things; so the condition is
 read twice. One network draws the thing by itself as a small RGBA image. Another says where that image goes in every frame, by spatial
 transformers (Jaderberg et al. 2015), and what becomes of its colours. The renderer between them is differentiable, so that
-both learn from finished pictures and films; the staging network is also taught where things are in them.
+both learn from finished pictures and videos; the staging network is also taught where things are in them.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nextgpt_core.decoders.mean import ConditionalMean, Mean
+from nextgpt_core.decoders.regression import ConditionalMean, Mean
 
 PATCH = 16  # pixels of the stage along a cell
 _LEVELS = 2  # of the drawing's pyramid: grid_sample does not smooth what it shrinks
@@ -19,7 +19,7 @@ _PAINT = (3, 5)  # of colours: a matrix from red, green, blue, alpha and darknes
 
 
 class StagedMean(Mean):
-    """Conditions [B, L, D] -> mean latents [B, C, h, w] of pictures or [B, C, T, h, w] of films."""
+    """Conditions [B, L, D] -> mean latents [B, C, h, w] of pictures or [B, C, T, h, w] of videos."""
 
     painter: Tensor
     blank: Tensor
@@ -29,7 +29,7 @@ class StagedMean(Mean):
     def __init__(
         self, *, condition: int, shape: tuple[int, ...], width: int = 640, sprite: int = 160, layers: int = 1, staging: int = 256
     ) -> None:
-        """`condition` is L * D; `shape` is that of one medium's latents, batch left out; `width` is that of the drawing network, `sprite`
+        """`condition` is L * D; `shape` is that of one file's latents, batch left out; `width` is that of the drawing network, `sprite`
         the numbers it draws a cell with, `layers` how often a thing can be there, `staging` the width of the staging network."""
         super().__init__(shape)
         channels, *frames, rows, columns = self.shape
@@ -45,7 +45,7 @@ class StagedMean(Mean):
         return self.stage(self.draw(conditions), conditions)
 
     def sized(self, conditions: Tensor, shape: torch.Size) -> Tensor:
-        """The mean in another `shape`; a film of another length moves as far in more or fewer frames."""
+        """The mean in another `shape`; a video of another length moves as far in more or fewer frames."""
         if len(shape) < 4 or shape[1] == self.frames:
             return super().sized(conditions, shape)
         poses, paint, ground = self.staged(conditions)
@@ -58,7 +58,7 @@ class StagedMean(Mean):
         return self.drawing(conditions)
 
     def stage(self, codes: Tensor, conditions: Tensor, *, coarse: int = 1) -> Tensor:
-        """Codes of things -> latents of the pictures or films that the conditions ask for; with `coarse` times fewer pixels a side in
+        """Codes of things -> latents of the pictures or videos that the conditions ask for; with `coarse` times fewer pixels a side in
         between (faster, for training)."""
         return self.read(self.render(codes, *self.staged(conditions), coarse=coarse), coarse=coarse)
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, ClapTextConfig, ClapTextModelWithProjection, CLIPTextConfig, CLIPTextModel
 
 from nextgpt_core.checkpoints import assemble
-from nextgpt_core.decoders.folders import hub_tensors, read_config
+from nextgpt_core.decoders.reading import hub_tensors, read_config
 from nextgpt_core.errors import CheckpointMissing, ConfigError
 
 _KINDS: dict[str, tuple[Any, Any]] = {
@@ -24,7 +24,7 @@ _KINDS: dict[str, tuple[Any, Any]] = {
 def encode_texts(path: Path, texts: list[str]) -> Tensor:
     """Texts -> float32 [n, L, D] by tokenizer/ and text_encoder/ of a published decoder's folder.
 
-    CLIP (pictures, films): the last hidden states of 77 positions. CLAP (sounds): one L2-normalised vector, L = 1.
+    CLIP (pictures, videos): the last hidden states of 77 positions. CLAP (sounds): one L2-normalised vector, L = 1.
     Raises CheckpointError or ConfigError.
     """
     folder = path / "text_encoder"
@@ -56,9 +56,7 @@ def encode_nothing(path: Path) -> Tensor:
 
 
 # Counters that older versions of transformers saved and newer ones make themselves.
-_BUFFERS = frozenset(
-    f"{prefix}embeddings.{name}" for prefix in ("", "text_model.") for name in ("position_ids", "token_type_ids")
-)
+_BUFFERS = frozenset(f"{prefix}embeddings.{name}" for prefix in ("", "text_model.") for name in ("position_ids", "token_type_ids"))
 
 
 def _spelled_for(build: Callable[[], nn.Module], tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Films: text-to-video latent diffusion (ModelScope / Zeroscope v2, Wang et al. 2023), in the sizes of any preset."""
+"""Videos: text-to-video latent diffusion (ModelScope / Zeroscope v2, Wang et al. 2023), in the sizes of any preset."""
 
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ from nextgpt_core.decoders.latent import LatentDecoder, cells
 from nextgpt_core.decoders.preview import as_picture
 from nextgpt_core.modalities.video import VideoClip
 
-_FRAMES_AT_ONCE = 4  # the VAE decodes this many frames at a time: the peak memory of a film is that of four pictures
+_FRAMES_AT_ONCE = 4  # the VAE decodes this many frames at a time: the peak memory of a video is that of four pictures
 
 
 class ZeroscopeDecoder(LatentDecoder):
     """A condition [L, D] -> VideoClip of `settings.frames` frames."""
 
     modality = "video"
-    noun = "film"
+    noun = "video"
 
     def __init__(self, *, height: int, width: int, fps: float, **parts: Any) -> None:
         """`parts` as in LatentDecoder."""

@@ -1,4 +1,4 @@
-"""Encoders: from a loaded medium to a few vectors. A new one is one file here and one line in the table."""
+"""Encoders: from a loaded picture, sound or video to a few vectors. A new one is one file here and one line in the table."""
 
 from collections.abc import Callable
 from typing import Any

@@ -13,7 +13,7 @@ class Encoder(Protocol):
     modalities: tuple[str, ...]
 
     def tokens(self, modality: str) -> int:
-        """How many vectors one medium of `modality` becomes (N)."""
+        """How many vectors one file of `modality` becomes (N)."""
         ...
 
     def encode(self, modality: str, content: Any) -> torch.Tensor:

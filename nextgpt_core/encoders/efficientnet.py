@@ -11,7 +11,7 @@ _STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80
 
 
 class EfficientNetLite0(nn.Module):
-    """Batch norms are folded into the convolutions (see train/nano/trunk.py for where the weights come from)."""
+    """Batch norms are folded into the convolutions (see recipes/nano/encoders/trunk.py for where the weights come from)."""
 
     def __init__(self) -> None:
         super().__init__()

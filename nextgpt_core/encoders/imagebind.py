@@ -25,7 +25,7 @@ TOWERS = ("vision", "audio")  # that chat has use for; the others stay on disk
 
 @dataclass(frozen=True, kw_only=True)
 class Tower:
-    """The size of one tower. `patches` and what a patch is follow from the kind of medium."""
+    """The size of one tower. `patches` and what a patch is follow from the modality."""
 
     width: int
     blocks: int
@@ -49,7 +49,7 @@ HUGE_OUT = 1024
 
 
 class ImageBindEncoder:
-    """The Encoder of the published system: one vector per medium.
+    """The Encoder of the published system: one vector per file.
 
     `legacy` treats sounds as the original does where its clips overlap; media given as a Path are always read by the original's own rules
     (no EXIF rotation, first channel only). See docs/fidelity.md for what differs and why the default is off.
@@ -79,22 +79,22 @@ class ImageBindEncoder:
 
     @torch.no_grad()
     def encode(self, modality: str, content: np.ndarray | AudioClip | VideoClip | Path) -> Tensor:
-        """A loaded medium, or the path of one for the original's own reading -> float32 [1, width]."""
+        """A loaded file, or the path of one for the original's own reading -> float32 [1, width]."""
         pixels = self.prepare(modality, content)
         parameter = next(self.model.parameters())
         return self.model(_TOWER_OF[modality], pixels[None].to(parameter.device, parameter.dtype)).float().cpu()
 
     def prepare(self, modality: str, content: np.ndarray | AudioClip | VideoClip | Path) -> Tensor:
-        """A medium -> what its tower takes: image [3, 224, 224], audio [3, 1, 128, 204], video [15, 3, 2, 224, 224]."""
+        """A file -> what its tower takes: image [3, 224, 224], audio [3, 1, 128, 204], video [15, 3, 2, 224, 224]."""
         if isinstance(content, Path):
-            read = {"image": preprocess.original_picture, "audio": preprocess.original_sound, "video": preprocess.original_film}
+            read = {"image": preprocess.original_picture, "audio": preprocess.original_sound, "video": preprocess.original_video}
             return read[modality](content)
         if isinstance(content, AudioClip):
             samples = torch.from_numpy(np.ascontiguousarray(content.resampled(RATE).samples, dtype=np.float32))
             return preprocess.sound_clips(samples[None], shared=self.legacy)
         if isinstance(content, VideoClip):
-            pairs = preprocess.film_frames(len(content.frames), content.fps)
-            return preprocess.film_clips([(content.frames[first], content.frames[last]) for first, last in pairs])
+            pairs = preprocess.video_frames(len(content.frames), content.fps)
+            return preprocess.video_clips([(content.frames[first], content.frames[last]) for first, last in pairs])
         return preprocess.clip_picture(content)
 
 
@@ -159,7 +159,7 @@ class _Positions(nn.Module):
 
 
 class _Stem(nn.Module):
-    """Patches of a medium behind the class token, with positions: [B, …] -> [B, 1 + patches, width]."""
+    """Patches of a file behind the class token, with positions: [B, …] -> [B, 1 + patches, width]."""
 
     def __init__(self, tower: Tower, patches: nn.Module, *, name: str = "rgbt_stem") -> None:
         super().__init__()
@@ -173,8 +173,8 @@ class _Stem(nn.Module):
         return _with_class(self.cls_token, patches) + self.pos_embedding_helper.pos_embed
 
 
-class _FilmPatches(nn.Module):
-    """[B, 3, H, W] or [B, 3, T, H, W] -> [B, patches, width]. A still picture is a film of two equal frames."""
+class _VideoPatches(nn.Module):
+    """[B, 3, H, W] or [B, 3, T, H, W] -> [B, patches, width]. A still picture is a video of two equal frames."""
 
     def __init__(self, tower: Tower) -> None:
         super().__init__()
@@ -183,8 +183,8 @@ class _FilmPatches(nn.Module):
         self.proj = nn.Sequential(nn.Identity(), nn.Conv3d(3, tower.width, size, size, bias=False))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        film = inputs[:, :, None].expand(-1, -1, 2, -1, -1) if inputs.ndim == 4 else inputs
-        return self.proj(film).flatten(2).transpose(1, 2)
+        video = inputs[:, :, None].expand(-1, -1, 2, -1, -1) if inputs.ndim == 4 else inputs
+        return self.proj(video).flatten(2).transpose(1, 2)
 
 
 class _Patches(nn.Module):
@@ -238,7 +238,7 @@ class _TextStem(nn.Module):
 
 
 _STEMS: dict[str, Callable[[Tower], nn.Module]] = {
-    "vision": lambda tower: _Stem(tower, _FilmPatches(tower)),
+    "vision": lambda tower: _Stem(tower, _VideoPatches(tower)),
     "text": _TextStem,
     "audio": lambda tower: _Stem(tower, _Patches(tower)),
     "depth": lambda tower: _Stem(tower, _Patches(tower), name="depth_stem"),

@@ -1,4 +1,4 @@
-"""How ImageBind sees pictures, sounds and films: media to the tensors that the published weights were trained on.
+"""How ImageBind sees pictures, sounds and videos: media to the tensors that the published weights were trained on.
 
 The rules are those of facebookresearch/ImageBind `data.py` as the reference data record them (golden/preprocess.json). `original_*` read a
 file exactly as that code does, oddities included (docs/fidelity.md); the other functions take media that the project has loaded.
@@ -22,7 +22,7 @@ from nextgpt_core.errors import UnsupportedMedia
 SIDE = 224
 CLIP_SECONDS = 2.0
 SOUND_CLIPS = 3
-FILM_CLIPS = 5
+VIDEO_CLIPS = 5
 MEL_BINS = 128
 MEL_FRAMES = 204
 _CLIP_MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
@@ -63,17 +63,17 @@ def sound_clips(samples: Tensor, *, shared: bool = False) -> Tensor:
     return torch.stack(clips)[:, None]
 
 
-def film_frames(count: int, fps: float) -> list[tuple[int, int]]:
-    """The first and last frame of each of the five clips of two seconds, for a film of `count` frames."""
+def video_frames(count: int, fps: float) -> list[tuple[int, int]]:
+    """The first and last frame of each of the five clips of two seconds, for a video of `count` frames."""
     pairs = []
-    for start in clip_starts(count / fps, FILM_CLIPS):
+    for start in clip_starts(count / fps, VIDEO_CLIPS):
         first = math.ceil(fps * start)
         last = min(math.ceil(fps * (start + CLIP_SECONDS)), count) - 1
         pairs.append((min(first, count - 1), last))
     return pairs
 
 
-def film_clips(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Tensor:
+def video_clips(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Tensor:
     """Pairs of uint8 [H, W, 3] -> [3 * pairs, 3, 2, 224, 224]: three square crops side by side (or one above the other) of every pair."""
     crops = []
     for pair in pairs:
@@ -83,12 +83,12 @@ def film_clips(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Tensor:
         height, width = clip.shape[2:]
         tops = (0, 0, 0) if height <= width else (0, math.ceil((height - SIDE) / 2), height - SIDE)
         lefts = (0, 0, 0) if height > width else (0, math.ceil((width - SIDE) / 2), width - SIDE)
-        crops += [clip[:, :, top : top + SIDE, left : left + SIDE] for top, left in zip(tops, lefts)]
+        crops += [clip[:, :, top : top + SIDE, left : left + SIDE] for top, left in zip(tops, lefts, strict=True)]
     return torch.stack(crops)
 
 
 def clip_starts(seconds: float, clips: int) -> list[float]:
-    """Where clips of two seconds begin. The last of them ends before the end of the medium: that is how the weights were trained."""
+    """Where clips of two seconds begin. The last of them ends before the end of the file: that is how the weights were trained."""
     slack = max(seconds - CLIP_SECONDS, 0.0)
     return [slack / clips * index for index in range(clips)]
 
@@ -105,17 +105,17 @@ def original_sound(path: Path) -> Tensor:
     return sound_clips(kaldi.resample(torch.from_numpy(samples.T.copy()), rate), shared=True)
 
 
-def original_film(path: Path) -> Tensor:
-    """A film file -> [15, 3, 2, 224, 224]."""
+def original_video(path: Path) -> Tensor:
+    """A video file -> [15, 3, 2, 224, 224]."""
     try:
         with av.open(str(path)) as container:
             rate = container.streams.video[0].average_rate
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     except (FFmpegError, IndexError) as error:
-        raise UnsupportedMedia(f"This film cannot be read ({error}); please send another one.") from error
+        raise UnsupportedMedia(f"This video cannot be read ({error}); please send another one.") from error
     if not frames or rate is None:
-        raise UnsupportedMedia("This film has no frame that can be read; please send another one.")
-    return film_clips([(frames[first], frames[last]) for first, last in film_frames(len(frames), float(rate))])
+        raise UnsupportedMedia("This video has no frame that can be read; please send another one.")
+    return video_clips([(frames[first], frames[last]) for first, last in video_frames(len(frames), float(rate))])
 
 
 def _short_side(height: int, width: int) -> tuple[int, int]:

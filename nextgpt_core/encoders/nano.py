@@ -15,7 +15,7 @@ TOWERS: dict[str, Any] = {"image": NanoImageTower, "video": NanoVideoTower, "aud
 
 
 class NanoEncoder:
-    """A medium -> a few vectors of unit variance [N, 384]; the first says what it shows, the others how."""
+    """A file -> a few vectors of unit variance [N, 384]; the first says what it shows, the others how."""
 
     width = WIDTH
 
@@ -33,7 +33,7 @@ class NanoEncoder:
         return cls({modality: tower.from_file(files[modality]) for modality, tower in TOWERS.items()})
 
     def tokens(self, modality: str) -> int:
-        """How many vectors one medium becomes."""
+        """How many vectors one file becomes."""
         tokens: int = self._towers[modality].tokens
         return tokens
 

@@ -1,4 +1,4 @@
-"""nano's film tower: what moves (from cut-outs of the moving thing), how it moves (from the frames' order), and what it looks like."""
+"""nano's video tower: what moves (from cut-outs of the moving thing), how it moves (from the frames' order), and what it looks like."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from nextgpt_core.errors import UnsupportedMedia
 from nextgpt_core.modalities.video import VideoClip
 
 WIDTH = 384
-FRAMES = 8  # looked at, evenly spaced, whatever the film's length
+FRAMES = 8  # looked at, evenly spaced, whatever the video's length
 TOKENS = 3  # thing, motion, look
 CUT_PIXELS = 128
 STACK_PIXELS = 32
@@ -29,7 +29,7 @@ class NanoVideoTower(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.trunk = EfficientNetLite0()
-        self.heads = FilmHeads()
+        self.heads = VideoHeads()
 
     @classmethod
     def from_file(cls, path: Path) -> "NanoVideoTower":
@@ -40,14 +40,14 @@ class NanoVideoTower(nn.Module):
 
     @torch.inference_mode()
     def encode(self, content: VideoClip) -> Tensor:
-        """A film of any length and size -> [3, 384]. Raises UnsupportedMedia for one without frames."""
-        cuts, stack, look = film_inputs(content.frames)
+        """A video of any length and size -> [3, 384]. Raises UnsupportedMedia for one without frames."""
+        cuts, stack, look = video_inputs(content.frames)
         features = self.trunk(cuts).mean(0, keepdim=True)
         tokens: Tensor = self.heads(features, stack[None], look[None])[0]
         return tokens
 
 
-class FilmHeads(nn.Module):
+class VideoHeads(nn.Module):
     """The trained part, small beside the frozen trunk: three tokens from the trunk's features, the thing's path and a few colours."""
 
     def __init__(self) -> None:
@@ -84,16 +84,16 @@ def path_of(stack: Tensor, ground: Tensor) -> Tensor:
     changed = [(weight * change).sum((2, 3)), change.mean((2, 3))]
     size, clear = mask.mean((2, 3)).sqrt(), (weight * distance).sum((2, 3))
     scales = (2.0, 2.0, 3.0, 8.0, 8.0, 16.0, 1.5, 3.0, 6.0)  # to about unit size each
-    return torch.stack([number * scale for number, scale in zip((x, y, size, *spread, clear, *changed), scales)], -1)
+    return torch.stack([number * scale for number, scale in zip((x, y, size, *spread, clear, *changed), scales, strict=True)], -1)
 
 
-def film_inputs(frames: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+def video_inputs(frames: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
     """uint8 [T, H, W, 3] -> cut-outs [3, 3, 128, 128] (0..255), stack [FRAMES, 3, 32, 32] (-1..1), look [LOOK].
 
-    The cut-outs follow the thing: what differs from the colour of the film's border, or the whole frame where all of it does.
+    The cut-outs follow the thing: what differs from the colour of the video's border, or the whole frame where all of it does.
     """
     if frames.ndim != 4 or not frames.size:
-        raise UnsupportedMedia("This film has no frames that can be looked at; please send another one.")
+        raise UnsupportedMedia("This video has no frames that can be looked at; please send another one.")
     chosen = frames[np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)]
     ground = np.median(np.concatenate([_border(frame) for frame in chosen]), axis=0)  # [3]
     masks = np.abs(chosen.astype(np.float32) - ground.astype(np.float32)).max(-1) > _CONTRAST  # [FRAMES, H, W]

@@ -123,6 +123,7 @@ class _Helper:
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         self._greeted = False
+        self._at_rest = 0  # bytes
 
     @property
     def alive(self) -> bool:
@@ -139,7 +140,7 @@ class _Helper:
                     raise Cancelled("Stopped.")
                 if time.monotonic() > end:
                     raise _TookTooLong
-                if self._memory() > MEMORY:
+                if self._greeted and self._memory() - self._at_rest > MEMORY:
                     raise _Fell
             return answer.result()
         except (MediaError, Cancelled, _TookTooLong, _Fell):
@@ -173,7 +174,8 @@ class _Helper:
             sink.flush()
             if not self._greeted and source.read(1) != b"!":
                 raise MediaError("Files cannot be read here: `python -m nextgpt_core.modalities.helper` does not start, and says why.")
-            self._greeted = True
+            if not self._greeted:
+                self._greeted, self._at_rest = True, self._memory()
             (size,) = struct.unpack("<I", _exactly(source, 4))
             if size > MAX_FACTS:
                 raise ValueError("these facts are too long")

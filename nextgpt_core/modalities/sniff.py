@@ -13,23 +13,14 @@ from nextgpt_core.modalities.reading import Stop, read
 from nextgpt_core.modalities.soundtrack import stored_format
 
 START = 4096  # bytes that are looked at
-# First bytes that nothing else has: where no reader takes such a file, it is damaged. (offset, bytes)
-PICTURES = ((0, b"\xff\xd8\xff"), (0, b"\x89PNG\r\n\x1a\n"), (0, b"GIF87a"), (0, b"GIF89a"), (8, b"WEBP"), (0, b"II*\0"), (0, b"MM\0*"))
-RECORDINGS = (
-    *((8, b"WAVE"), (0, b"fLaC"), (0, b"OggS"), (0, b"FORM"), (0, b"caff"), (0, b".snd"), (0, b"ID3"), (0, b"#!AMR")),
-    *(
-        (4, b"ftyp"),
-        (4, b"moov"),
-        (4, b"mdat"),
-        (4, b"free"),
-        (4, b"wide"),
-        (0, b"\x1a\x45\xdf\xa3"),
-        (8, b"AVI "),
-        (0, b"FLV\x01"),
-        (0, b"\x30\x26\xb2\x75"),
-        (0, b".RMF"),
-    ),
-)
+# First bytes that nothing else has, by their place: where no reader takes such a file, it is damaged.
+Marks = dict[int, tuple[bytes, ...]]
+PICTURES: Marks = {0: (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*"), 8: (b"WEBP",)}
+RECORDINGS: Marks = {
+    0: (b"fLaC", b"OggS", b"FORM", b"caff", b".snd", b"ID3", b"#!AMR", b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x30\x26\xb2\x75", b".RMF"),
+    4: (b"ftyp", b"moov", b"mdat", b"free", b"wide"),
+    8: (b"WAVE", b"AVI "),
+}
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 AVIF_BRANDS = {b"avif", b"avis"}
 # What a list of other files or addresses begins with: HLS, FFmpeg's concat, SDP, PLS, old ASX, and DASH, SMIL, ASX, XSPF in XML.
@@ -112,8 +103,8 @@ def recognise(path: Path) -> Found:
     raise UnsupportedMedia(f"{name} is not a picture, sound or video that can be read; please send PNG, JPEG, WAV, MP3 or MP4.")
 
 
-def _begins(start: bytes, marks: tuple[tuple[int, bytes], ...]) -> bool:
-    return any(start[offset : offset + len(mark)] == mark for offset, mark in marks)
+def _begins(start: bytes, marks: Marks) -> bool:
+    return any(start[place:].startswith(some) for place, some in marks.items())
 
 
 def is_text(start: bytes) -> bool:

@@ -14,17 +14,17 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Placed:
-    """Vectors that belong to a place of a sample: a sent medium's features [N, D], or a made medium's wanted condition [L, D]."""
+    """Vectors that belong to a place of a sample: a sent file's features [N, D], or a made file's wanted condition [L, D]."""
 
     position: int
     modality: str
     vectors: Tensor
-    words: tuple[int, ...] = ()  # tokens of a made medium's caption
+    words: tuple[int, ...] = ()  # tokens of a made file's caption
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One dialogue: ids [n] (0 where a medium's vectors stand), and for every position the token to be written there, or IGNORED."""
+    """One dialogue: ids [n] (0 where a file's vectors stand), and for every position the token to be written there, or IGNORED."""
 
     ids: Tensor
     targets: Tensor
@@ -65,8 +65,8 @@ def encode_dialogue(
     vectors_of: Callable[[str], int],
     words: Callable[[Media], tuple[int, ...]] = lambda media: (),
 ) -> Sample:
-    """A whole dialogue -> sample. `features` gives a sent medium's encoder vectors [N, D], `conditions` what a made one was to be [L, D];
-    `vectors_of` how many positions a medium of a modality takes in the prompt, `words` the tokens of a made medium's caption.
+    """A whole dialogue -> sample. `features` gives a sent file's encoder vectors [N, D], `conditions` what a made one was to be [L, D];
+    `vectors_of` how many positions a file of a modality takes in the prompt, `words` the tokens of a made file's caption.
 
     Of a span only the first token is a target: decoding appends the others by itself, and their states are free to carry the caption.
     """
@@ -74,14 +74,14 @@ def encode_dialogue(
     targets: list[int] = []
     media: list[Placed] = []
     spans: list[Placed] = []
-    made = iter([medium for message in messages if message.role == "assistant" for medium in message.media])
+    made = iter([file for message in messages if message.role == "assistant" for file in message.media])
     first = {span[0]: modality for modality, span in signals.items()}
     for piece in template(messages, open_answer=False):
         if isinstance(piece, Words):
             span = piece.answer and bool(piece.ids) and piece.ids[0] in first
             if span:
-                medium = next(made)
-                spans.append(Placed(len(ids), medium.modality, conditions(medium), words(medium)))
+                file = next(made)
+                spans.append(Placed(len(ids), file.modality, conditions(file), words(file)))
             ids += piece.ids
             known = 1 if span else len(piece.ids) if piece.answer else 0  # how many of them the assistant chooses
             targets += [*piece.ids[:known], *[IGNORED] * (len(piece.ids) - known)]

@@ -1,13 +1,7 @@
 """The one training loop of all stages: resumable, bounded, logged."""
 
-import csv
-import logging
-import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,30 +9,16 @@ from torch import Tensor, nn
 from nextgpt_core.model import NextGPT
 from nextgpt_core.train.data import IGNORED, Batch, Group
 from nextgpt_core.train.losses import alignment_loss, caption_loss, next_token_loss
-from nextgpt_core.train.parallel import average_gradients, furthest, rank, share_from_first
+from nextgpt_core.train.parallel import average_gradients, share_from_first
+from nextgpt_core.train.schedules import cosine
+from nextgpt_core.train.session import Budget, Session
 from nextgpt_core.train.stages import Stage
 
-log = logging.getLogger(__name__)
-FLOOR = 0.05  # the rates end at this share of their peak
-STATE_FILE = "state.pt"
+WEIGHTS = ("next_token", "alignment", "caption")  # losses, and the names of their weights in a Stage
 
 Head = Callable[[Tensor], Tensor]
 Project = Callable[[str, Tensor], Tensor]
 Losses = dict[str, Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """A stage ends at the first of these limits. CPU seconds count over restarts."""
-
-    steps: int | None = None
-    cpu_seconds: float | None = None
-
-    def used(self, step: int, seconds: float) -> float:
-        """The share of the budget that is used up, 0 to 1."""
-        shares = [step / self.steps] if self.steps else []
-        shares += [seconds / self.cpu_seconds] if self.cpu_seconds else []
-        return min(1.0, max(shares, default=1.0))
 
 
 def train(
@@ -57,42 +37,30 @@ def train(
     resumed run equals an uninterrupted one. `folder` gets state.pt (every `save_every` CPU seconds; `on_save` follows) and log.csv.
     In parallel processes (parallel.py) all learn the same from what each of them sees, and the first one writes.
     """
-    parts = {part: list(model.trained_state(part).values()) for part in stage.rates}
     learning = parameters_of(model, stage)
     everything = [parameter for group in learning.values() for parameter in group]
-    writes = rank() == 0
     groups = [{"params": learning[part], "lr": rate, "peak": rate} for part, rate in stage.rates.items()]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=stage.decay)
-    step, before = _restore(folder, parts, optimizer)
+    session = Session(
+        folder,
+        budget=budget,
+        state={"parts": _Trained(model, stage.rates), "optimizer": optimizer},
+        columns=(*WEIGHTS, "norm"),
+        save_every=save_every,
+        on_save=None if on_save is None else lambda: on_save(model),
+    )
     share_from_first(everything)
-    started = saved = time.process_time()
-
-    def seconds() -> float:
-        return before + time.process_time() - started
-
-    while (used := furthest(budget.used(step, seconds()))) < 1.0:
+    for step in session.steps():
         for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * schedule(used, warmup=stage.warmup)
+            group["lr"] = group["peak"] * cosine(session.progress, warmup=stage.warmup)
         losses = losses_of(step)
-        weights = {"next_token": stage.next_token, "alignment": stage.alignment, "caption": stage.caption}
-        loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
+        loss = torch.stack([getattr(stage, name) * value for name, value in losses.items()]).sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         average_gradients(everything)
         norm = nn.utils.clip_grad_norm_(everything, stage.clip)
         optimizer.step()
-        if writes:
-            _log(folder / "log.csv", step, seconds(), {name: value.item() for name, value in losses.items()} | {"norm": norm.item()})
-        step += 1
-        if writes and time.process_time() - saved > save_every:
-            _save(folder, parts, optimizer, step, seconds())
-            saved = time.process_time()
-            if on_save is not None:
-                on_save(model)
-    if writes:
-        _save(folder, parts, optimizer, step, seconds())
-        if on_save is not None:
-            on_save(model)
+        session.log(**{name: value.item() for name, value in losses.items()}, norm=norm.item())
 
 
 def parameters_of(model: NextGPT, stage: Stage) -> dict[str, list[nn.Parameter]]:
@@ -157,40 +125,17 @@ def span_conditions(model: NextGPT, states: Tensor, modality: str, group: Group)
     return model.condition(modality, span_states(model, states, modality, group), embeddings)
 
 
-def schedule(used: float, *, warmup: float) -> float:
-    """Linear warm-up, then a half cosine down to FLOOR."""
-    if used < warmup:
-        return max(used / warmup, 0.01)
-    return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * (used - warmup) / (1 - warmup)))
+class _Trained:
+    """The parts of a model that a stage trains, as something that can be saved and restored."""
 
+    def __init__(self, model: NextGPT, parts: Iterable[str]) -> None:
+        self._parts = {part: list(model.trained_state(part).values()) for part in parts}
 
-def _restore(folder: Path, parts: dict[str, list[Tensor]], optimizer: torch.optim.Optimizer) -> tuple[int, float]:
-    path = folder / STATE_FILE
-    if not path.is_file():
-        return 0, 0.0
-    state: dict[str, Any] = torch.load(path, weights_only=True)
-    with torch.no_grad():
-        for part, values in parts.items():
-            for value, stored in zip(values, state["parts"][part]):
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        return self._parts
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
+        for part, values in self._parts.items():
+            for value, stored in zip(values, state[part], strict=True):
                 value.copy_(stored)
-    optimizer.load_state_dict(state["optimizer"])
-    log.info("going on from step %d of %s", state["step"], folder)
-    return state["step"], state["seconds"]
-
-
-def _save(folder: Path, parts: dict[str, list[Tensor]], optimizer: torch.optim.Optimizer, step: int, seconds: float) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {"parts": parts, "optimizer": optimizer.state_dict(), "step": step, "seconds": seconds}
-    torch.save(state, folder / "state.partial")
-    (folder / "state.partial").replace(folder / STATE_FILE)
-
-
-def _log(path: Path, step: int, seconds: float, values: dict[str, float]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    names = ("next_token", "alignment", "caption", "norm")
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(("step", "cpu_seconds", *names))
-        writer.writerow((step, round(seconds, 1), *(round(values[name], 4) if name in values else "" for name in names)))

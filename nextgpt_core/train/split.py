@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaModel
 
-from nextgpt_core.llm import LanguageModel
+from nextgpt_core.llm.language_model import LanguageModel
 
 
 class SplitNetwork:

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from nextgpt_core.messages import (
 )
 from nextgpt_core.modalities import MODALITIES, AudioClip, VideoClip
 
-WORDS = {"image": ("picture", "draw", "photo"), "audio": ("sound", "hear"), "video": ("film", "video", "move")}
+WORDS = {"image": ("picture", "draw", "photo"), "audio": ("sound", "hear"), "video": ("video", "film", "move")}
 SPAN = 4
 
 
@@ -41,9 +41,7 @@ class FakeEngine:
         self.slow = slow
         self.turns: list[tuple[list[Message], TurnSettings]] = []
 
-    def turn(
-        self, messages: Sequence[Message], settings: TurnSettings, *, cancel: threading.Event, out_dir: Path
-    ) -> Iterator[Event]:
+    def turn(self, messages: Sequence[Message], settings: TurnSettings, *, cancel: threading.Event, out_dir: Path) -> Iterator[Event]:
         self.turns.append((list(messages), settings))
         started = time.monotonic()
         text, heard = messages[-1].text, messages[-1].media
@@ -86,7 +84,7 @@ class FakeEngine:
             seconds[modality] = time.monotonic() - begun
             made.append(media)
             yield MediaReady(index, media)
-        finish = "cancelled" if cancel.is_set() else "stop"
+        finish: Literal["stop", "cancelled"] = "cancelled" if cancel.is_set() else "stop"
         if spans:
             seconds["project"] = 0.01
         seconds["write"] = time.monotonic() - started

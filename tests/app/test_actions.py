@@ -156,7 +156,7 @@ def test_retry_edit_and_another_are_bounded_like_a_new_message(tmp_path: Path, s
     actions.edit(tab, 0, "other words", Choices())
     assert said == [
         "This conversation has 1 turns, the most there can be; start a new one.",
-        "This message has 2 answers, the most there can be; edit it or send it anew.",
+        "This message has 2 answers, the most there can be; edit it or send it again.",
         "That was more than 2 messages in a minute; wait a moment.",
     ]
 
@@ -166,8 +166,8 @@ def test_a_retry_that_is_refused_changes_nothing(tmp_path: Path, said: list[str]
     for _ in range(2):
         send(actions, tab)
         followed(actions, tab)
-    assert actions.retry(tab, 0, Choices(answer="film", forbid=("film",))) == {}
-    assert said == ["A film is both asked for and forbidden; change one of the two settings."]
+    assert actions.retry(tab, 0, Choices(answer="video", forbid=("video",))) == {}
+    assert said == ["A video is both asked for and forbidden; change one of the two settings."]
     assert tab.person and tab.conversation and len(tab.person.conversations) == 1
     assert [len(turn.versions) for turn in tab.conversation.turns] == [1, 1] and not tab.conversation.busy
 

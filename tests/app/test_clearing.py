@@ -44,7 +44,7 @@ def quick(kept: Path, **limits: Any) -> Any:
 
 def test_deleting_leaves_nothing_of_what_was_sent_made_undone_or_exported(tmp_path: Path, kept: Path) -> None:
     actions, tab = quick(kept), Tab()
-    send(actions, tab, "a picture and a film", (uploaded(tmp_path, PICTURE),))
+    send(actions, tab, "a picture and a video", (uploaded(tmp_path, PICTURE),))
     followed(actions, tab)
     send(actions, tab, "a sound")
     followed(actions, tab)
@@ -72,13 +72,13 @@ def test_an_upload_is_moved_and_what_cannot_be_used_is_deleted(tmp_path: Path, k
     program.write_bytes(b"MZ" * 100)
     good, bad = uploaded(tmp_path, PICTURE), uploaded(tmp_path, program, "b")
     program.unlink()
-    actions, tab = quick(kept), Tab()
+    actions, tab, begun = quick(kept), Tab(), time.time() - 1  # a file system's clock may be coarse
     send(actions, tab, "look", (good, good, bad))
     assert tab.conversation is not None
     file, again = tab.conversation.turns[0].files
     assert set(files_in(tmp_path)) == {actions.store.path(file), actions.store.path(again)}
     assert actions.store.path(file).read_bytes() == PICTURE.read_bytes()
-    assert time.time() - actions.store.path(file).stat().st_mtime < 60
+    assert actions.store.path(file).stat().st_mtime > begun
     assert "not there any more" in check(good).problem
 
 

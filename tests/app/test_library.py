@@ -91,7 +91,7 @@ def test_the_person_is_told_once_of_what_the_browser_cannot_keep(library: Librar
     assert person.unkept == []
 
 
-def test_saving_does_not_make_finished_conversations_anew(library: Library) -> None:
+def test_saving_does_not_make_finished_conversations_again(library: Library) -> None:
     person = library.open(None)
     conversation = begun(library, person)
     first = library.save(person, current="")["conversations"][0]

@@ -26,7 +26,7 @@ from app.render import Renderer, progress
 from app.routing_view import routing_panel
 from app.settings import Choices, Settings, read_settings, recalled
 from nextgpt_core.config import SamplingConfig, load_preset
-from nextgpt_core.errors import CheckpointError, ConfigError
+from nextgpt_core.errors import CheckpointError, ConfigError, SettingsError
 from nextgpt_core.messages import TurnDone, TurnSettings
 from tests.app.fake_engine import FakeEngine
 
@@ -52,7 +52,7 @@ def ask(desk: Desk, text: str, conversation: Conversation | None = None, setting
     return job
 
 
-def wait(job: Job, seconds: float = 10.0) -> Job:
+def wait(job: Job, seconds: float = 120.0) -> Job:
     end = time.monotonic() + seconds
     while not job.answer.finished and time.monotonic() < end:
         time.sleep(0.01)
@@ -81,7 +81,7 @@ def test_the_sliders_begin_at_the_presets_sampling() -> None:
 
 
 def test_choices_become_the_cores_settings() -> None:
-    settings = choices_from({"answer": "film", "quality": "fast", "forbid": ["sound"], "seed": 7, "lock": True}).turn_settings()
+    settings = choices_from({"answer": "video", "quality": "fast", "forbid": ["sound"], "seed": 7, "lock": True}).turn_settings()
     assert settings.answer_with == {"text", "video"} and settings.forbid == {"audio"}
     assert settings.steps == 8 and settings.seed == 7 and settings.guidance is None
     assert choices_from({"quality": "fast", "steps": 33}).steps == 33
@@ -93,8 +93,8 @@ def test_choices_become_the_cores_settings() -> None:
     assert (untouched.temperature, untouched.top_p, untouched.max_new_tokens) == (None, None, None)  # the preset's
     assert (greedy.temperature, greedy.top_p, greedy.max_new_tokens) == (0, 1.0, 246)
     assert choices_from({"answer": "text"}).turn_settings().answer_with == {"text"}
-    with pytest.raises(ConfigError):
-        Choices(answer="film", forbid=("film",)).turn_settings()
+    with pytest.raises(SettingsError):
+        Choices(answer="video", forbid=("video",)).turn_settings()
 
 
 def test_only_sensible_settings_are_recalled_from_a_file() -> None:
@@ -119,8 +119,8 @@ def test_chosen_files_are_described_or_refused_with_a_sentence(tmp_path: Path) -
 
 
 def test_adopted_files_get_generated_names_and_old_ones_are_swept(store: FileStore) -> None:
-    file = store.adopt(check(EXAMPLES / "film.mp4"), "c" * 32)
-    assert file.label == "film.mp4" and "film" not in file.name and file.name.endswith(".mp4")
+    file = store.adopt(check(EXAMPLES / "video.mp4"), "c" * 32)
+    assert file.label == "video.mp4" and "video" not in file.name and file.name.endswith(".mp4")
     assert store.sweep() == 0 and store.has(file)
     assert store.sweep(now=time.time() + 25 * 3600) == 1
     assert not store.has(file)
@@ -200,11 +200,11 @@ def test_a_conversation_survives_export_and_import(store: FileStore, desk: Desk)
     conversation = Conversation()
     conversation.turns.append(Turn("earlier", [store.adopt(check(EXAMPLES / "picture.png"), conversation.id)]))
     conversation.turns[0].answer.status = "done"
-    wait(ask(desk, "a film and a sound", conversation))
+    wait(ask(desk, "a video and a sound", conversation))
     path = export_zip(conversation, store)
     brought = import_zip(path, store, "b" * 32, Settings())
     assert brought.id != conversation.id and len(brought.files()) == 3
-    for old, new in zip(conversation.files(), brought.files()):
+    for old, new in zip(conversation.files(), brought.files(), strict=True):
         assert store.path(old).read_bytes() == store.path(new).read_bytes() and old.name != new.name
 
 
@@ -224,7 +224,7 @@ def test_turns_are_made_in_order_and_say_who_is_ahead(store: FileStore) -> None:
     engine, hold = FakeEngine(word_seconds=0, step_seconds=0), threading.Event()
 
     def held() -> FakeEngine:
-        hold.wait(10)
+        hold.wait(120)
         return engine
 
     desk = Desk(held, store, max_waiting=2)
@@ -245,7 +245,7 @@ def test_stop_acts_while_waiting_and_while_running(store: FileStore) -> None:
         time.sleep(0.01)
     assert desk.stop(waiting.conversation.id) and waiting.answer.status == "cancelled"
     assert desk.stop(running.conversation.id)
-    assert wait(running, 2).answer.status == "cancelled" and running.answer.text
+    assert wait(running).answer.status == "cancelled" and running.answer.text
     assert not desk.stop(running.conversation.id)
 
 
@@ -267,7 +267,7 @@ def test_a_stop_between_the_look_and_the_start_leaves_nothing_running(store: Fil
     monkeypatch.setattr(Answer, "finished", property(looked))
     conversation = Conversation(turns=[Turn("please crash")])
     desk.submit(conversation, TurnSettings())
-    end = time.monotonic() + 5
+    end = time.monotonic() + 120
     while (desk.job(conversation.id) or not stopping) and time.monotonic() < end:
         time.sleep(0.01)
     time.sleep(0.1)
@@ -278,7 +278,7 @@ def test_a_stopped_job_does_not_touch_the_turn_that_follows_it(store: FileStore)
     hold, engine = threading.Event(), FakeEngine(word_seconds=0, step_seconds=0)
 
     def held() -> FakeEngine:
-        hold.wait(10)
+        hold.wait(120)
         return engine
 
     desk = Desk(held, store)
@@ -359,7 +359,7 @@ def renderer(store: FileStore) -> Renderer:
 
 
 def test_two_messages_per_turn_with_media_by_path(renderer: Renderer, desk: Desk, store: FileStore) -> None:
-    job = wait(ask(desk, "a picture, a sound and a film"))
+    job = wait(ask(desk, "a picture, a sound and a video"))
     messages = renderer.render(job.conversation, "en")
     assert [message["role"] for message in messages] == ["user", "assistant"]
     files = [part["value"] for part in messages[1]["content"] if part.get("component") in ("image", "audio", "video")]
@@ -397,17 +397,18 @@ def test_both_languages_have_every_sentence_with_the_same_places() -> None:
     assert say("ahead", "zh", count=2) == "前面还有 2 个"
 
 
-def test_rendering_a_long_conversation_costs_no_more_per_update(renderer: Renderer, desk: Desk) -> None:
+def test_rendering_a_long_conversation_costs_no_more_per_update(renderer: Renderer, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     conversation = Conversation()
-    for _ in range(30):
-        wait(ask(desk, "a picture, a sound and a film", conversation))
+    for _ in range(3):
+        wait(ask(desk, "a picture, a sound and a video", conversation))
     conversation.turns.append(Turn("and now"))
     conversation.turns[-1].answer.status = "running"
     renderer.render(conversation, "en")
-    start = time.perf_counter()
-    for _ in range(100):
+    whole, rendered = Renderer._turn, []
+    monkeypatch.setattr(Renderer, "_turn", lambda self, turn, *rest, **named: rendered.append(turn) or whole(self, turn, *rest, **named))
+    for _ in range(3):
         renderer.render(conversation, "en")
-    assert (time.perf_counter() - start) / 100 < 0.005
+    assert rendered == 3 * [conversation.turns[-1]]
 
 
 @pytest.mark.parametrize("label", ["../../etc/passwd", "C:\\pictures\\me.PNG", "x" * 500 + ".png", "a.b/c.sh;rm", "", "holiday.png "])

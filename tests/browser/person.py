@@ -12,7 +12,7 @@ BOX = "#nx-box textarea"
 MEDIA = {  # in the order in which the fake engine makes them
     "picture": "#nx-chat .bot .image-container img",
     "sound": "#nx-chat .bot [data-testid^=waveform]",
-    "film": "#nx-chat .bot video",
+    "video": "#nx-chat .bot video",
 }
 
 

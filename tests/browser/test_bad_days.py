@@ -14,16 +14,16 @@ from tests.browser.person import BOX, EXAMPLES, MEDIA, answered, choose, emptied
 pytestmark = pytest.mark.browser
 
 
-def test_the_connection_is_lost_while_a_film_is_made(open_page: Callable, address: str) -> None:
+def test_the_connection_is_lost_while_a_video_is_made(open_page: Callable, address: str) -> None:
     with line_to(address) as line:
         page = open_page(at=line.address)
-        send(page, "a slow film please")
+        send(page, "a slow video please")
         page.wait_for_selector(".nx-making:has-text('step')")
         line.cut()
         page.wait_for_selector("text=Connection to the server was lost")
         write(page, "and then a picture")
         line.mend()
-        page.wait_for_selector(MEDIA["film"])
+        page.wait_for_selector(MEDIA["video"])
         answered(page)
         page.wait_for_function(f"document.querySelector({BOX!r}).value == 'and then a picture'")
         page.press(BOX, "Enter")
@@ -39,7 +39,7 @@ def test_the_next_message_is_sent_while_the_end_of_the_last_ones_connection_is_o
             answered(page, turn + 1)
 
 
-def test_the_server_is_started_anew(open_page: Callable, tmp_path: Path) -> None:
+def test_the_server_is_started_again(open_page: Callable, tmp_path: Path) -> None:
     server = Server(tmp_path)
     try:
         page = open_page(at=server.start())
@@ -113,11 +113,11 @@ def test_two_tabs_answer_at_the_same_time(open_page: Callable, address: str) -> 
     second = first.context.new_page()
     ready(second, address)
     send(first, "a picture please")
-    send(second, "a film please")
+    send(second, "a video please")
     answered(first)
     answered(second)
     first.wait_for_selector(MEDIA["picture"])
-    second.wait_for_selector(MEDIA["film"])
+    second.wait_for_selector(MEDIA["video"])
 
 
 def test_two_tabs_in_one_conversation(open_page: Callable, address: str) -> None:
@@ -129,13 +129,13 @@ def test_two_tabs_in_one_conversation(open_page: Callable, address: str) -> None
     answered(second)
     send(first, "an endless picture please")
     first.wait_for_selector(".nx-making")
-    send(second, "and a film")
+    send(second, "and a video")
     second.wait_for_selector("text=The last answer is still being made")
     second.wait_for_selector(".nx-making")
     second.click("#nx-box .stop-button")
     first.wait_for_selector("text=The picture was stopped before it was done.")
     answered(second, 2)
-    assert second.input_value(BOX) == "and a film"
+    assert second.input_value(BOX) == "and a video"
     second.press(BOX, "Enter")
     answered(second, 3)
 

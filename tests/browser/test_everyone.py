@@ -51,7 +51,7 @@ def test_axe_finds_nothing_serious(open_page: Callable, axe: str, scheme: str, t
     settled(page)
     problems = serious(page, axe)
     page.click("#nx-right .toggle-button")
-    send(page, "a slow picture, a sound and a film please", [EXAMPLES / "picture.png"])
+    send(page, "a slow picture, a sound and a video please", [EXAMPLES / "picture.png"])
     page.wait_for_selector(".nx-preview img")
     problems += serious(page, axe)
     answered(page)
@@ -99,7 +99,7 @@ ZOOMED = {"viewport": {"width": 640, "height": 400}}  # what a window of 1280 x 
 @pytest.mark.parametrize("options", [PHONE, ZOOMED])
 def test_nothing_sticks_out_on_a_phone_or_at_200_percent(open_page: Callable, options: dict) -> None:
     page = open_page(**options)
-    send(page, "a picture, a sound and a film please", [EXAMPLES / "picture.png"])
+    send(page, "a picture, a sound and a video please", [EXAMPLES / "picture.png"])
     answered(page)
     page.click(".nx-routing summary")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
@@ -124,7 +124,7 @@ def test_nothing_jumps_while_an_answer_grows(open_page: Callable) -> None:
             ))).observe({type: 'layout-shift', buffered: false});
         }"""
     )
-    send(page, "a slow picture, a sound and a film please")
+    send(page, "a slow picture, a sound and a video please")
     page.wait_for_selector(".nx-making")
     page.evaluate("window.shifts = []")  # the answer's own appearance is no jump
     height = page.locator(".nx-making").first.bounding_box()["height"]

@@ -68,7 +68,7 @@ def test_files_are_checked_when_chosen(open_page: Callable, tmp_path: Path) -> N
     program.write_bytes(b"MZ\x90\x00" + b"\0" * 500)
     choose(page, EXAMPLES / "sound.wav", program)
     page.wait_for_selector(".nx-chosen li:has-text('sound.wav: 2.6 s')")
-    page.wait_for_selector(".nx-chosen li.problem:has-text('holiday.png is not a picture, sound or film')")
+    page.wait_for_selector(".nx-chosen li.problem:has-text('holiday.png is not a picture, sound or video')")
     send(page, "what is this?")
     page.wait_for_selector("text=I see a sound.")
 

@@ -1,4 +1,4 @@
-"""The real thing: the page with the bundled nano weights. A picture is answered in words; a picture, a sound and a film are made."""
+"""The real thing: the page with the bundled nano weights. A picture is answered in words; a picture, a sound and a video are made."""
 
 import os
 import re
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.bundled]
 EXAMPLE = "#nx-chat .example"
 NANO = ROOT / "checkpoints" / "nano"
 NEEDED = ("encoder/image.safetensors", "lora.safetensors", "decoders/image", "decoders/audio", "decoders/video")
-PREVIEW = """() => {  // when a medium is said to be in the making, and when its first preview is there
+PREVIEW = """() => {  // when a file is said to be in the making, and when its first preview is there
     window.times = {};
     const look = () => {
         if (document.querySelector('.nx-making')) window.times.made ??= performance.now();
@@ -57,7 +57,7 @@ def test_a_picture_is_named_and_every_medium_is_made(open_page: Callable, nano: 
     wishes = {
         "picture": "Draw two red apples on a blue background.",
         "sound": "Let me hear a violin.",
-        "film": "Make a film of a rocket moving up.",
+        "video": "Make a video of a rocket moving up.",
     }
     for number, (name, wish) in enumerate(wishes.items()):
         page.evaluate(PREVIEW)
@@ -78,7 +78,7 @@ def test_the_six_examples_work(open_page: Callable, nano: str, shots: Path) -> N
     page = open_page(at=nano)
     page.set_default_timeout(180_000 * PATIENCE)
     take(page, shots / "start.png")
-    made = [{"picture"}, set(), {"sound"}, {"picture"}, {"film"}, set()]
+    made = [{"picture"}, set(), {"sound"}, {"picture"}, {"video"}, set()]
     assert page.locator(EXAMPLE).count() == len(made)
     for number, wanted in enumerate(made):
         page.locator(EXAMPLE).nth(number).click()

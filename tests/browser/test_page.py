@@ -34,7 +34,7 @@ SEEN = """(names) => {  // notes what is shown for a moment only, however busy t
 def test_every_medium_shows_progress_and_a_preview_and_then_itself(open_page: Callable) -> None:
     page = open_page()
     page.evaluate(SEEN, list(MEDIA))
-    send(page, "a slow picture, sound and film please")
+    send(page, "a slow picture, sound and video please")
     answered(page)
     seen = page.evaluate("Object.entries(window.seen).map(([name, one]) => [name, one.steps.size, one.previews.size, one.left])")
     assert [name for name, *_ in seen] == list(MEDIA)
@@ -93,9 +93,9 @@ def test_a_made_file_that_is_dropped_on_the_page_recalls_its_settings(open_page:
     assert other.input_value("#nx-steps input[type=number]") == "8"
 
 
-def test_pictures_zoom_sounds_play_and_films_loop(open_page: Callable) -> None:
+def test_pictures_zoom_sounds_play_and_videos_loop(open_page: Callable) -> None:
     page = open_page()
-    send(page, "a picture, a sound and a film please")
+    send(page, "a picture, a sound and a video please")
     answered(page)
     assert page.locator(MEDIA["picture"]).bounding_box()["width"] <= 256
     page.click("#nx-chat .bot [aria-label='Enlarge the picture']")
@@ -103,12 +103,12 @@ def test_pictures_zoom_sounds_play_and_films_loop(open_page: Callable) -> None:
     page.wait_for_function(f"document.querySelector({MEDIA['picture']!r}).getBoundingClientRect().width == window.innerWidth")
     page.click("#nx-chat .bot [aria-label='Enlarge the picture']")
     page.wait_for_function("!document.fullscreenElement")
-    film = page.locator(MEDIA["film"])
-    assert film.evaluate("film => film.loop")
-    page.wait_for_function(f"document.querySelector({MEDIA['film']!r}).currentTime > 0")
-    film.hover()
+    video = page.locator(MEDIA["video"])
+    assert video.evaluate("video => video.loop")
+    page.wait_for_function(f"document.querySelector({MEDIA['video']!r}).currentTime > 0")
+    video.hover()
     page.click("#nx-chat .bot [aria-label='play-pause-replay-button']")
-    page.wait_for_function(f"document.querySelector({MEDIA['film']!r}).paused")
+    page.wait_for_function(f"document.querySelector({MEDIA['video']!r}).paused")
     page.click("#nx-chat .bot .minimal-audio-player button")
     page.wait_for_selector("#nx-chat .bot .minimal-audio-player [aria-label=Pause]")
 
@@ -159,17 +159,17 @@ def test_history_survives_reloads_also_in_the_middle_of_an_answer(open_page: Cal
     answered(page)
     ready(page, address)
     page.wait_for_selector(MEDIA["picture"])
-    send(page, "a film, a sound and a picture please")
+    send(page, "a video, a sound and a picture please")
     page.wait_for_selector(".nx-making")
     ready(page, address)
     answered(page, 2)
-    assert page.locator(MEDIA["film"]).count() == 1
+    assert page.locator(MEDIA["video"]).count() == 1
     page.click("#nx-new")
     emptied(page)
     send(page, "another conversation")
     answered(page)
     page.click("#nx-list >> text=a picture please")
-    page.wait_for_selector(MEDIA["film"])
+    page.wait_for_selector(MEDIA["video"])
 
 
 def test_export_and_import_bring_the_media_along(open_page: Callable, tmp_path: Path) -> None:
@@ -206,9 +206,9 @@ def test_the_routing_panel_lights_what_was_active(open_page: Callable) -> None:
 
 def test_a_modality_can_be_forced(open_page: Callable) -> None:
     page = open_page()
-    page.click("#nx-answer label:has-text('film')")
+    page.click("#nx-answer label:has-text('video')")
     send(page, "a cat")
-    page.wait_for_selector(MEDIA["film"])
+    page.wait_for_selector(MEDIA["video"])
 
 
 def test_a_modality_can_be_forbidden(open_page: Callable) -> None:

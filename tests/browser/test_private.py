@@ -74,7 +74,7 @@ def test_nothing_is_fetched_from_elsewhere(open_page: Callable, address: str) ->
 
 def test_media_are_really_shown_under_the_content_policy(open_page: Callable) -> None:
     page = open_page()
-    send(page, "a slow picture, sound and film please", [EXAMPLES / "picture.png"])
+    send(page, "a slow picture, sound and video please", [EXAMPLES / "picture.png"])
     shown = "[...document.querySelectorAll({!r})].filter(image => image.naturalWidth > 0).length == {}"
     page.wait_for_function(shown.format(".nx-preview img", 1))
     answered(page)

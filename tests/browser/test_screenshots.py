@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 
 def test_an_answer_in_the_making(open_page: Callable, shots: Path) -> None:
     page = open_page()
-    send(page, "What is in this picture? Make me a slow film and a sound of it.", [EXAMPLES / "picture.png"])
+    send(page, "What is in this picture? Make me a slow video and a sound of it.", [EXAMPLES / "picture.png"])
     page.wait_for_function("document.querySelector('.nx-making progress')?.value >= 5 && document.querySelector('.nx-preview img')")
     page.screenshot(path=shots / "working.png")
     answered(page)

@@ -43,7 +43,7 @@ SHOWN = """(seconds) => {  // after that time: press stop, and note [words that 
     }, 1000 * seconds);
 }"""
 WORD_SECONDS = 0.01  # serve_fake.py's engine
-RESPONSES = """() => {  // how long until a key is drawn, and until the server answers something else, while a medium is made
+RESPONSES = """() => {  // how long until a key is drawn, and until the server answers something else, while a file is made
     [window.typed, window.asked] = [[], []];
     const box = document.querySelector('#nx-box textarea');
     const round = async () => {
@@ -76,11 +76,11 @@ def test_first_reaction_is_quick(open_page: Callable) -> None:
 
 
 def long_conversation(folder: Path) -> Path:
-    """29 turns, 20 of them with a picture and a film, as a file to import."""
+    """29 turns, 20 of them with a picture and a video, as a file to import."""
     store, conversation = FileStore(folder), Conversation()
     engine = FakeEngine(word_seconds=0, step_seconds=0)
     for number in range(29):
-        conversation.turns.append(Turn("a picture and a film please" if number < 20 else "hello"))
+        conversation.turns.append(Turn("a picture and a video please" if number < 20 else "hello"))
         answer, place = conversation.turns[-1].answer, store.folder(conversation.id)
         for event in engine.turn(conversation.messages(store), TurnSettings(), cancel=threading.Event(), out_dir=place):
             answer.add(event, store)
@@ -106,7 +106,7 @@ def test_the_thirtieth_turn_streams_as_fast_as_the_first(open_page: Callable, tm
     answered(page, 29)
     last = [speed() for _ in range(3)]
     assert page.locator("#nx-chat .user-row").count() == 32
-    print(f"words a second: first turns {first}, after twenty pictures and films {last}, load {os.getloadavg()[0]:.1f}")
+    print(f"words a second: first turns {first}, after twenty pictures and videos {last}, load {os.getloadavg()[0]:.1f}")
     assert max(last) > 0.8 * statistics.median(first)
 
 
@@ -129,14 +129,14 @@ def test_a_slow_browser_is_never_far_behind(open_page: Callable, tmp_path: Path)
     assert behind < 6 * PATIENCE and updates > 0.3 / PATIENCE
 
 
-def test_the_page_stays_responsive_while_a_film_is_made(open_page: Callable) -> None:
+def test_the_page_stays_responsive_while_a_video_is_made(open_page: Callable) -> None:
     page = open_page()
-    send(page, "a slow film please")
+    send(page, "a slow video please")
     page.wait_for_selector(".nx-making")
     page.evaluate(RESPONSES)
     answered(page)
     rounds = page.evaluate("[window.typed, window.asked]")
     assert len(rounds[0]) >= 3
     typed, asked = (statistics.median(times) for times in rounds)
-    print(f"while a film is made: a key is seen after {typed:.0f} ms, a request answered after {asked:.0f} ms")
+    print(f"while a video is made: a key is seen after {typed:.0f} ms, a request answered after {asked:.0f} ms")
     assert typed < 200 * PATIENCE and asked < 200 * PATIENCE

@@ -11,7 +11,6 @@ from diffusers.pipelines.deprecated.audioldm.pipeline_audioldm import AudioLDMPi
 from diffusers.pipelines.deprecated.text_to_video_synthesis.pipeline_text_to_video_synth import TextToVideoSDPipeline
 from safetensors.torch import load_file, save_file
 
-from nextgpt_core import published
 from nextgpt_core.decoders import AudioLDMDecoder, StableDiffusionDecoder, ZeroscopeDecoder
 from nextgpt_core.decoders.base import Decoder, DecoderSettings
 from nextgpt_core.decoders.diffusion import SCHEDULERS, make_scheduler
@@ -19,6 +18,7 @@ from nextgpt_core.decoders.folders import DecoderFolder
 from nextgpt_core.decoders.hifigan import HifiGan
 from nextgpt_core.decoders.preview import LinearPreview
 from nextgpt_core.errors import Cancelled, CheckpointMismatch, CheckpointMissing, ConfigError, GenerationError
+from nextgpt_core.published import architectures
 from tests.decoders import tiny
 
 SETTINGS = DecoderSettings(steps=4, guidance=3.0, frames=3, seconds=0.01)
@@ -245,7 +245,10 @@ def test_the_library_has_nothing_to_complain_of(tmp_path, capfd):
 
 
 def published_schedules() -> dict[str, dict]:
-    return {"tiny": dict(tiny.NOISE_SCHEDULE), **{one: published.__dict__[one]["scheduler"] for one in ("STABLE_DIFFUSION", "AUDIOLDM")}}
+    return {
+        "tiny": dict(tiny.NOISE_SCHEDULE),
+        **{one: architectures.__dict__[one]["scheduler"] for one in ("STABLE_DIFFUSION", "AUDIOLDM")},
+    }
 
 
 def test_safety_checker_holds_a_picture_back():
@@ -292,7 +295,7 @@ def test_folder_round_trip(tmp_path, modality):
 
 
 def test_published_folders_make_what_the_original_asks_for(tmp_path):
-    """golden/upstream_behaviour.md: guidance 7.5, sounds of 9 s, films of 24 frames at 8 per second. (Steps: docs/fidelity.md.)"""
+    """golden/upstream_behaviour.md: guidance 7.5, sounds of 9 s, videos of 24 frames at 8 per second. (Steps: docs/fidelity.md.)"""
     for modality in DECODERS:
         decoder = DECODERS[modality](**({"height": 320, "width": 576} if modality == "video" else {}))
         write_folder(tmp_path / modality, decoder, {})

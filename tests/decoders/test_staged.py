@@ -1,9 +1,7 @@
 """Decoders that draw and stage: the renderer against the recipe's own, what poses and paint do, and that both networks learn."""
 
-import itertools
 import json
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +13,14 @@ from nextgpt_core.checkpoints import save_tensors
 from nextgpt_core.decoders.stable_diffusion import StableDiffusionDecoder
 from nextgpt_core.decoders.staged import PATCH, StagedMean
 from nextgpt_core.errors import CheckpointMismatch
-from nextgpt_core.train.nano import autoencoder, films, pictures, staging
-from nextgpt_core.train.nano.denoiser import LatentSet
-from nextgpt_core.train.nano.films import FilmScene
-from nextgpt_core.train.nano.picture_unet import poses as picture_poses
-from nextgpt_core.train.nano.pictures import PictureScene
-from nextgpt_core.train.nano.staging import Staging, train_staged
-from nextgpt_core.train.nano.world import Thing
+from recipes.nano.decoders import autoencoder, staging
+from recipes.nano.decoders.image import poses as picture_poses
+from recipes.nano.decoders.staging import Staging, train_staged
+from recipes.nano.decoders.unet import LatentSet
+from recipes.nano.world import pictures, videos
+from recipes.nano.world.pictures import PictureScene
+from recipes.nano.world.things import Thing
+from recipes.nano.world.videos import VideoScene
 from tests.decoders.test_decoders import FOLDER_SETTINGS, image_decoder, write_folder
 
 SIDE = 4 * PATCH
@@ -45,7 +44,7 @@ def drawn(name: str) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def world(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (films, pictures, staging):
+    for module in (videos, pictures, staging):
         monkeypatch.setattr(module, "sprite", lambda code, style: Image.fromarray(drawn(code), "RGBA"))
         monkeypatch.setattr(module, "hexcodes", lambda thing, style: thing.hexcodes)
     monkeypatch.setattr(staging, "things", lambda: THINGS)
@@ -68,15 +67,15 @@ def fitted(*, frames: int = 1, layers: int = 1) -> tuple[StagedMean, torch.Tenso
 
 
 @pytest.mark.parametrize("motion", ["moving to the left", "moving up", "spinning", "growing", "shaking", "fading away"])
-def test_the_renderer_shows_films_as_the_recipe_draws_them(motion: str):
-    mean, codes = fitted(frames=films.FRAMES)
-    scene = FilmScene(PictureScene(THINGS[2], background="blue"), motion)
-    where = torch.from_numpy(films.poses(scene)).float()[None, :, None]
+def test_the_renderer_shows_videos_as_the_recipe_draws_them(motion: str):
+    mean, codes = fitted(frames=videos.FRAMES)
+    scene = VideoScene(PictureScene(THINGS[2], background="blue"), motion)
+    where = torch.from_numpy(videos.poses(scene)).float()[None, :, None]
     where[..., 5] = torch.logit(where[..., 5], eps=1e-4)
     ground = torch.logit(torch.tensor([pictures.BACKGROUNDS["blue"]]) / 255)
     made = mean.render(codes[2:3], where, IDENTITY_PAINT, ground)[0].permute(0, 2, 3, 1)
-    wanted = torch.from_numpy(films.render(scene, SIDE)).float() / 255
-    still = torch.from_numpy(films.render(FilmScene(scene.picture, "standing still"), SIDE)).float() / 255
+    wanted = torch.from_numpy(videos.render(scene, SIDE)).float() / 255
+    still = torch.from_numpy(videos.render(VideoScene(scene.picture, "standing still"), SIDE)).float() / 255
     assert (made - wanted).abs().mean() < 0.02 < (still - wanted).abs().mean()
 
 
@@ -126,8 +125,8 @@ def test_fewer_pixels_give_nearly_the_same_latents():
     assert torch.nn.functional.cosine_similarity(fine.flatten(), coarse.flatten(), dim=0) > 0.9
 
 
-def test_a_longer_film_moves_as_far_in_more_frames():
-    """Where it is follows time; nothing jumps back, as a repeated film would."""
+def test_a_longer_video_moves_as_far_in_more_frames():
+    """Where it is follows time; nothing jumps back, as a repeated video would."""
     mean, codes = fitted(frames=8)
     conditions = torch.randn(1, 6)
     across = torch.zeros(1, 8, 1, 6)
@@ -146,8 +145,6 @@ def test_a_longer_film_moves_as_far_in_more_frames():
 
 def learnt(scenes: list[PictureScene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[StagedMean, LatentSet, Staging]:
     """A mean that learnt these scenes of four things in four ways each; the second thing was never seen in the second way."""
-    ticks = itertools.count()
-    monkeypatch.setattr(time, "process_time", lambda: next(ticks) / 30)  # as many steps on every machine
     monkeypatch.setattr(staging, "_BATCH", 64)
     frames = torch.from_numpy(np.stack([pictures.render(scene, autoencoder.PIXELS) for scene in scenes])).permute(0, 3, 1, 2)
     vae = autoencoder.fit_autoencoder(frames, latents=8)
@@ -156,10 +153,11 @@ def learnt(scenes: list[PictureScene], tmp_path: Path, monkeypatch: pytest.Monke
     weights[5] = 0
     data = LatentSet(autoencoder.encode_frames(vae, frames), conditions, weights, torch.zeros(8))
     known = Staging.of(scenes, np.stack([picture_poses(scene, layers=1) for scene in scenes]))
-    mean = train_staged(data, vae, known, run=tmp_path, cpu_minutes=1.0, width=32, sprite_channels=40, staged=4, peak=5e-3)
+    mean = train_staged(data, vae, known, run=tmp_path, cpu_minutes=1, width=32, sprite_channels=40, staged=4, peak=5e-3)
     return mean, data, known
 
 
+@pytest.mark.usefixtures("counted_seconds")
 def test_both_networks_learn_and_an_unseen_pair_comes_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Four things in four places."""
     spots = ["on the left", "on the right", "at the top", "at the bottom"]
@@ -171,6 +169,7 @@ def test_both_networks_learn_and_an_unseen_pair_comes_out(tmp_path: Path, monkey
     assert left[5] < 0.4 * before[5]
 
 
+@pytest.mark.usefixtures("counted_seconds")
 def test_colours_of_thing_and_ground_are_learnt_for_things_never_seen_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Two dyes, each on the other's ground and on grey."""
     pairs = [("red", "blue"), ("blue", "red"), ("red", "grey"), ("blue", "grey")]

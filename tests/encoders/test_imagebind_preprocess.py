@@ -14,11 +14,11 @@ from nextgpt_core.encoders.imagebind_preprocess import (
     SOUND_CLIPS,
     centre_square,
     clip_starts,
-    film_clips,
-    film_frames,
-    original_film,
     original_sound,
+    original_video,
     sound_clips,
+    video_clips,
+    video_frames,
 )
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -28,7 +28,7 @@ ARRAYS = np.load(GOLDEN / "preprocess.npz")
 SHARED = Path(__file__).parents[2].parent / "shared" / "golden"
 
 
-def medium(name: str) -> Path:
+def file(name: str) -> Path:
     for folder in (GOLDEN / "media", SHARED / "media"):
         if (folder / name).exists():
             return folder / name
@@ -37,7 +37,7 @@ def medium(name: str) -> Path:
 
 @pytest.mark.parametrize("name", FACTS["image_sha256"])
 def test_pictures_are_bit_equal(name):
-    with Image.open(medium(name)) as image:
+    with Image.open(file(name)) as image:
         square = centre_square(np.asarray(image.convert("RGB")))
     planes = np.ascontiguousarray(square.transpose(2, 0, 1))
     assert hashlib.sha256(planes.tobytes()).hexdigest() == FACTS["image_sha256"][name]
@@ -45,7 +45,7 @@ def test_pictures_are_bit_equal(name):
 
 @pytest.mark.parametrize("name", FACTS["audio_clip_samples"])
 def test_sounds(name):
-    path = medium(name)
+    path = file(name)
     found = original_sound(path)
     assert found.shape == (3, 1, 128, 204)
     whole = SHARED / "preprocess_audio.npz"
@@ -62,15 +62,15 @@ def test_sound_clip_times(name):
 
 
 @pytest.mark.parametrize("name", FACTS["video_frames"])
-def test_film_frames_chosen(name):
+def test_video_frames_chosen(name):
     facts = FACTS["video_frames"][name]
-    assert film_frames(facts["n_frames"], facts["fps"]) == [tuple(pair) for pair in facts["pairs"]]
+    assert video_frames(facts["n_frames"], facts["fps"]) == [tuple(pair) for pair in facts["pairs"]]
 
 
 @pytest.mark.parametrize("name", FACTS["video_frames"])
-def test_films(name):
-    path = medium(name)
-    found = original_film(path)
+def test_videos(name):
+    path = file(name)
+    found = original_video(path)
     assert found.shape == (15, 3, 2, 224, 224)
     source = ARRAYS if f"{name}.sub8" in ARRAYS else np.load(SHARED / "preprocess_video.npz")
     wanted = source[f"{name}.sub8"]
@@ -96,10 +96,10 @@ def test_very_short_and_silent_sounds():
         assert torch.isfinite(sound_clips(samples)).all()
 
 
-def test_one_frame_film_and_square_film():
+def test_one_frame_video_and_square_video():
     frame = np.zeros((50, 50, 3), np.uint8)
-    assert film_frames(1, 8.0) == [(0, 0)] * 5
-    assert film_clips([(frame, frame)]).shape == (3, 3, 2, 224, 224)
+    assert video_frames(1, 8.0) == [(0, 0)] * 5
+    assert video_clips([(frame, frame)]).shape == (3, 3, 2, 224, 224)
 
 
 def test_resampling_keeps_a_tone():

@@ -70,7 +70,7 @@ def test_weights_load_strictly(tower: AudioTower, tmp_path: Path) -> None:
 @pytest.mark.bundled
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="the bundled weights are not there")
 def test_bundled_ears_tell_a_siren_from_rain_at_any_level() -> None:
-    from nextgpt_core.train.nano.sounds import SoundScene, render
+    from recipes.nano.world.sounds.catalogue import SoundScene, render
 
     tower = AudioTower.from_file(WEIGHTS)
     tokens = {

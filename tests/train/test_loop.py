@@ -7,9 +7,11 @@ from nextgpt_core.messages import Media, Message
 from nextgpt_core.model import TRAINED_FILES, NextGPT
 from nextgpt_core.prompt import ChatML
 from nextgpt_core.train.data import IGNORED, Batch, bucketed, collate, encode_dialogue
-from nextgpt_core.train.loop import Budget, Losses, batch_embeddings, batch_losses, schedule, span_states, train
+from nextgpt_core.train.loop import Losses, batch_embeddings, batch_losses, span_states, train
+from nextgpt_core.train.schedules import cosine, trapezoid
+from nextgpt_core.train.session import Budget, Session
 from nextgpt_core.train.split import SplitNetwork
-from nextgpt_core.train.stages import STAGES, Stage
+from nextgpt_core.train.stages import Stage
 from tests.tiny import tiny_model
 
 STAGE = Stage(
@@ -45,7 +47,7 @@ def sample(model: NextGPT, said: str, modality: str):
 
 
 def batch(model: NextGPT) -> Batch:
-    return collate([sample(model, "draw it", "image"), sample(model, "a longer film please", "video")])
+    return collate([sample(model, "draw it", "image"), sample(model, "a longer video please", "video")])
 
 
 def losses_of(model: NextGPT):
@@ -77,7 +79,7 @@ def test_media_stand_in_their_places(model: NextGPT):
     embedded = batch_embeddings(model, chosen)
     group = chosen.media["image"]
     projected = model.input_projection("image", group.vectors)
-    for row, position, vectors in zip(group.rows, group.positions, projected):
+    for row, position, vectors in zip(group.rows, group.positions, projected, strict=True):
         assert torch.allclose(embedded[row, position : position + 2], vectors)
     span = chosen.spans["video"]
     states = model.llm(embedded)
@@ -93,7 +95,7 @@ def test_loss_falls_and_everything_named_learns(model: NextGPT, tmp_path: Path):
     assert float(after["next_token"]) < 0.6 * before["next_token"]
     assert float(after["alignment"]) < before["alignment"]
     for part, values in snapshot(model).items():
-        assert any(not torch.equal(new, old) for new, old in zip(values, start[part])), part
+        assert any(not torch.equal(new, old) for new, old in zip(values, start[part], strict=True)), part
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 41
 
 
@@ -102,9 +104,9 @@ def test_only_named_parts_change(model: NextGPT, tmp_path: Path):
     start, frozen = snapshot(model), [p.detach().clone() for p in model.llm.network.parameters()]
     train(model, stage, losses_of(model), folder=tmp_path, budget=Budget(steps=3))
     end = snapshot(model)
-    changed = {part for part in TRAINED_FILES if any(not torch.equal(a, b) for a, b in zip(start[part], end[part]))}
+    changed = {part for part in TRAINED_FILES if any(not torch.equal(a, b) for a, b in zip(start[part], end[part], strict=True))}
     assert changed == {"input_projection"}
-    assert all(torch.equal(a, b) for a, b in zip(frozen, model.llm.network.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(frozen, model.llm.network.parameters(), strict=True))
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path):
@@ -120,7 +122,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path):
 
     whole, parts = run(tmp_path / "whole", [6]), run(tmp_path / "parts", [2, 5, 6])
     for part in TRAINED_FILES:
-        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(whole[part], parts[part])), part
+        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(whole[part], parts[part], strict=True)), part
 
 
 class _Stopping(Budget):
@@ -137,9 +139,26 @@ class _Stopping(Budget):
 def test_budget_and_schedule():
     assert Budget(steps=10).used(5, 1e9) == 0.5
     assert Budget(steps=10, cpu_seconds=2.0).used(5, 1.5) == 0.75
-    assert schedule(0.05, warmup=0.1) == pytest.approx(0.5)
-    assert schedule(0.1, warmup=0.1) == pytest.approx(1.0)
-    assert schedule(1.0, warmup=0.1) == pytest.approx(0.05)
+    assert cosine(0.05, warmup=0.1) == pytest.approx(0.5)
+    assert cosine(0.1, warmup=0.1) == pytest.approx(1.0)
+    assert cosine(1.0, warmup=0.1) == pytest.approx(0.05)
+    assert trapezoid(0.02) == trapezoid(0.5) == 1.0
+    assert trapezoid(0.0) < 0.05 and trapezoid(1.0) == pytest.approx(0.05)
+
+
+def test_a_session_goes_on_with_the_columns_and_the_count_of_the_run_before(tmp_path: Path):
+    for stop in (2, 4):
+        layer = torch.nn.Linear(1, 1)
+        session = Session(tmp_path, budget=Budget(steps=stop), state={"layer": layer})
+        for step in session.steps():
+            torch.nn.init.constant_(layer.weight, float(step))
+            session.log(**({"loss": 1.0 + step, "share": 0.5} if step == 0 else {"loss": 1.0 + step}))
+    header, *rows = [row.split(",") for row in (tmp_path / "log.csv").read_text().splitlines()]
+    assert header == ["step", "cpu_seconds", "loss", "share"]
+    assert [(row[0], row[2], row[3]) for row in rows] == [("0", "1.0", "0.5"), ("1", "2.0", ""), ("2", "3.0", ""), ("3", "4.0", "")]
+    found = torch.nn.Linear(1, 1)
+    Session(tmp_path, budget=Budget(steps=4), state={"layer": found})
+    assert found.weight.item() == 3.0
 
 
 def test_buckets_hold_everything_once_within_the_limit(model: NextGPT):
@@ -157,7 +176,3 @@ def test_a_split_network_is_the_whole_one(model: NextGPT):
     assert torch.allclose(split.upper(split.kept(0, lambda: embedded)), model.llm(embedded), atol=1e-2)
     split.upper(split.kept(0, lambda: embedded)).sum().backward()
     assert {name.split(".")[1] for name, value in model.llm.lora_state().items() if value.grad is not None} == {"1"}
-
-
-def test_stages_name_real_parts():
-    assert all(set(stage.rates) <= set(TRAINED_FILES) for stage in STAGES.values())

@@ -1,0 +1,1 @@
+"""The released 7B system: fetching, converting and checking its files."""

@@ -1,0 +1,1 @@
+"""How bundled weights were made: users of the core, never imported by it."""

@@ -1,0 +1,1 @@
+"""The recipe of checkpoints/nano, from public packages to the scorecard."""

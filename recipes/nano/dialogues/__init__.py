@@ -1,0 +1,1 @@
+"""The conversations that the language side learns from."""

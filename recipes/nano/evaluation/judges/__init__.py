@@ -1,0 +1,1 @@
+"""Judges of made media, which share nothing with what they judge."""

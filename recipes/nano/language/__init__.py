@@ -1,0 +1,1 @@
+"""Training of nano's language side."""

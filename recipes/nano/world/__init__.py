@@ -1,0 +1,1 @@
+"""What nano knows: things, their drawings, motions and sounds."""

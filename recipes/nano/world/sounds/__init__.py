@@ -1,0 +1,1 @@
+"""The sounds of nano's world and how they are rendered."""
