@@ -21,7 +21,7 @@ from pathlib import Path
 OLDEST = (3, 11)  # transformers and numpy ask for it
 if sys.version_info < OLDEST:  # here and with old words, because such a Python cannot read what follows
     found = ".".join(str(part) for part in sys.version_info[:3])
-    others = [name for name in ("python3.13", "python3.12", "python3.11") if shutil.which(name)]
+    others = [name for name in ("python3.11", "python3.12", "python3.13", "python3.14") if shutil.which(name)]
     advice = (
         f"start it with the newer one that is here: {others[0]} launch.py" if others else "get one from https://www.python.org/downloads"
     )
@@ -162,8 +162,8 @@ def install(python: Path, names: list[str], fresh: bool) -> None:
     log.unlink(missing_ok=True)
     index = torch_index()
     if fresh:
-        cuda = sys.platform == "linux" and not index
-        print(f"Once, {'up to 3 GB (with CUDA)' if cuda else 'about 0.5 GB'} is downloaded.", flush=True)
+        small = index or sys.platform != "linux"
+        print(f"{'About 0.4 GB' if small else 'Up to 3 GB (torch may bring CUDA)'} will be downloaded, once.", flush=True)
     if index:  # alone and without what it needs, so that nothing else comes from there; where it fails, the plain index has it as well
         with contextlib.suppress(InstallFailed):
             pip(python, log, "--no-deps", "--index-url", index, "--constraint", str(ROOT / "requirements.txt"), "torch")
