@@ -151,8 +151,8 @@ def make_environment() -> None:
     done = subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], capture_output=True, text=True, errors="replace")
     if done.returncode:
         raise InstallFailed(
-            f"The environment could not be made: {last_line(done.stdout + done.stderr)}\nPut the project into a folder that you may write "
-            "to and on a disk with room, and start again; or prepare an environment yourself and set NEXTGPT_NO_VENV=1."
+            f"The environment could not be made: {reason(done.stdout + done.stderr, done.returncode)}\nPut the project into a folder that "
+            "you may write to and on a disk with room, and start again; or prepare an environment yourself and set NEXTGPT_NO_VENV=1."
         )
 
 
@@ -205,7 +205,7 @@ def pip(python: Path, log: Path, *arguments: str) -> None:
     if not sys.dont_write_bytecode:  # each import compiles what it needs, a quarter of what there is
         command.append("--no-compile")
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
-    with open(log, "ab") as sink:
+    with log.open("ab") as sink:
         begin = sink.tell()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, env=environment)
 
@@ -227,8 +227,8 @@ def pip(python: Path, log: Path, *arguments: str) -> None:
         line.clear()
     if process.returncode:
         raise InstallFailed(
-            f"The packages could not be installed: {reason(said())}\nCheck the connection and the room on the disk, and start again. "
-            f"All that pip said is in {log}"
+            f"The packages could not be installed: {reason(said(), process.returncode)}\nCheck the connection and the room on the disk, "
+            f"and start again. All that pip said is in {log}"
         )
 
 
@@ -276,9 +276,11 @@ def progress(said: str, unpacked: int) -> str:
     return f"{name} ({number} {unit}), {len(wheels)} packages and {together:,.0f} MB so far"
 
 
-def reason(said: str) -> str:
-    """The line of pip's that says why it failed. Of an index that could not be reached it says only that nothing fits, at the end."""
-    errors = re.findall(r"^ *(?:ERROR|error): *(.+)$", said, re.MULTILINE)
+def reason(said: str, status: int) -> str:
+    """The line that says why pip or venv failed. Of an index that could not be reached, pip says at the end only that nothing fits."""
+    if status < 0:
+        return f"it was stopped from outside by signal {-status}" + (" (memory may have run out)" if status == -9 else "")
+    errors = re.findall(r"^ *(?:ERROR|Error|error): *(.+)$", said, re.MULTILINE)
     broken = re.findall(r"^WARNING: Retrying .* after connection broken by (.+): \S+$", said, re.MULTILINE)
     if broken and errors and "No matching distribution" in errors[-1]:
         why = re.split(r": |, '", broken[-1])[-1]
