@@ -20,7 +20,7 @@ import gradio as gr
 from gradio.state_holder import StateHolder
 from starlette.middleware import Middleware
 
-from app.actions import Actions, Tab, Update, choices_from
+from app.actions import Actions, Update, choices_from
 from app.controls import SETTINGS, controls, example_message, examples
 from app.files import FileStore
 from app.i18n import language_of, say, translations
@@ -31,6 +31,7 @@ from app.page import Page, Ready
 from app.private import Private, name_no_uploads, run_no_errands
 from app.render import Renderer
 from app.settings import ANSWERS, MADE, QUALITIES, Choices, Settings
+from app.tab import Tab
 from app.translate import translated
 from nextgpt_core.config import SamplingConfig
 
@@ -102,7 +103,7 @@ def lay_out(settings: Settings, seed: int | None, sampling: SamplingConfig) -> d
             editable="user",
             allow_tags=False,
             placeholder=f"<h1>{say('hello')}</h1><p>{say('hello_more')}</p>",
-            examples=list(examples("en")),  # type: ignore[arg-type]
+            examples=list(examples("en")),
             feedback_options=None,
         )
         parts["chosen"] = gr.HTML("", elem_id="nx-chosen")
@@ -253,7 +254,7 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
 
 def chosen(values: tuple[Any, ...]) -> Choices:
     """The settings' values, in the order of SETTINGS, as choices."""
-    return choices_from(dict(zip(SETTINGS, values)))
+    return choices_from(dict(zip(SETTINGS, values, strict=True)))
 
 
 def message_turn(index: Any) -> int:

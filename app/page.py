@@ -41,7 +41,7 @@ class Page(gr.Blocks):
 
     def queue(self, *arguments: Any, **named: Any) -> "Page":
         """As Gradio's, with the queue below."""
-        utils.MatplotlibBackendMananger = contextlib.nullcontext  # type: ignore[assignment, misc] # nothing here draws with it
+        utils.MatplotlibBackendMananger = contextlib.nullcontext  # nothing here draws with it
         super().queue(*arguments, **named)
         old: Any = self._queue
         values = old.live_updates, old.max_thread_count, old.update_intervals, old.max_size, self, old.default_concurrency_limit
@@ -55,7 +55,7 @@ class Page(gr.Blocks):
         function = copy.copy(block_fn)
         function.preprocess = False
         values = await super().preprocess_data(function, inputs, state, explicit_call)
-        return [one if block.stateful else read(block, one) for block, one in zip(block_fn.inputs, values)]
+        return [one if block.stateful else read(block, one) for block, one in zip(block_fn.inputs, values, strict=True)]
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
         """As Gradio's, for what an event changes alone, and without a thread for each value."""
@@ -80,7 +80,7 @@ class Page(gr.Blocks):
         told = super().handle_streaming_diffs(block_fn, list(values), *arguments, final=final, **named)
         if final:
             return [gr.skip() for _ in told]
-        return [one if one is value else right(one, value) for one, value in zip(told, values)]
+        return [one if one is value else right(one, value) for one, value in zip(told, values, strict=True)]
 
     async def process_api(self, *arguments: Any, **named: Any) -> dict[str, Any]:
         output = await super().process_api(*arguments, **named)

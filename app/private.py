@@ -101,7 +101,7 @@ class NamelessUploads(route_utils.GradioMultiPartParser):
 
 def name_no_uploads() -> None:
     """Have Gradio write uploads under generated names."""
-    route_utils.GradioMultiPartParser = NamelessUploads  # type: ignore[misc]
+    route_utils.GradioMultiPartParser = NamelessUploads
 
 
 def run_no_errands() -> None:
@@ -110,5 +110,5 @@ def run_no_errands() -> None:
     async def no_errand(url: str, *_: Any, **__: Any) -> NoReturn:
         raise Error("Only uploaded files are read here, no addresses.")
 
-    processing_utils.async_ssrf_protected_download = no_errand  # type: ignore[assignment]
-    processing_utils.async_ssrf_protected_get = no_errand  # type: ignore[assignment]
+    processing_utils.async_ssrf_protected_download = no_errand
+    processing_utils.async_ssrf_protected_get = no_errand

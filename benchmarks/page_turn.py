@@ -137,11 +137,11 @@ def measure(preset: str, repeat: int, pretend: float | None = None) -> None:
         figures = {"engine s": engine, "page s": page, "page %": 100 * page / (wall if pretend else engine), "engine wall s": wall, **seen}
         kinds[WISHES[number % len(WISHES)]].append(figures)
         print(f"{WISHES[number % len(WISHES)]:36}", "  ".join(f"{name} {value:.2f}" for name, value in figures.items()), flush=True)
-    before = time.process_time()
+    asking = time.process_time()
     browser.stdin.write("ask\n")
     browser.stdin.flush()
     browser.stdout.readline()
-    each = (time.process_time() - before) / PROBES
+    each = (time.process_time() - asking) / PROBES
     browser.wait()
     print(f"the page's seconds hold {each:.4f} for each of the benchmark's own requests, in number under asked")
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; medians:")

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from nextgpt_core.config import Preset, SamplingConfig, load_preset
-from nextgpt_core.decoders.generation import decoder_settings, make_medium, sampling_settings
+from nextgpt_core.decoders.generation import decoder_settings, generate_with_progress, sampling_settings
 from nextgpt_core.decoding import Context, Ended, Span, Text, decode, sampler
 from nextgpt_core.errors import Cancelled, MediaError, MessageError, NextGPTError, OutOfMemory, SettingsError, is_out_of_memory
 from nextgpt_core.messages import (
@@ -135,7 +135,7 @@ class Engine:
                     conditions.append(self.model.condition(span.modality, span.states[None], span.embeddings[None])[0])
 
             # 6. Make the media, one after the other. A decoder that fails takes nothing else with it.
-            for index, (span, condition) in enumerate(zip(written_spans, conditions)):
+            for index, (span, condition) in enumerate(zip(written_spans, conditions, strict=True)):
                 with clock(span.modality):
                     for event in self._make(index, span.modality, condition, settings, seed=seed, cancelled=cancelled, out_dir=out_dir):
                         if isinstance(event, MediaReady):
@@ -261,7 +261,7 @@ class Engine:
         wanted = decoder_settings(settings, decoder.defaults)
         yield MediaStarted(index, modality, wanted.steps)
         try:
-            content = yield from make_medium(
+            content = yield from generate_with_progress(
                 decoder, condition, index=index, settings=wanted, generator=_generator(seed, index), cancelled=cancelled
             )
             out_dir.mkdir(parents=True, exist_ok=True)

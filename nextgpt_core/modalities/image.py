@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from nextgpt_core.errors import MediaTooLarge, UnsupportedMedia
 from nextgpt_core.messages import Media
@@ -93,7 +93,7 @@ def opened(path: Path, limits: Limits) -> Iterator[Image.Image]:
                 yield picture
     except Image.DecompressionBombError as error:
         raise too_many from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise UnsupportedMedia(f"{name} is not a picture that can be read; please send it as PNG or JPEG.") from error
     except DAMAGE as error:
         raise UnsupportedMedia(f"{name} is damaged or cut off and cannot be shown; please send it again.") from error

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import av
 from av.error import FFmpegError
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from nextgpt_core.errors import UnsupportedMedia
 from nextgpt_core.modalities.base import Limits, check_size, display_name
@@ -77,7 +77,7 @@ def _frame_count(path: Path) -> int:
     try:
         with Image.open(path, formats=("PNG", "GIF", "WEBP")) as picture:
             return int(getattr(picture, "n_frames", 1))
-    except DAMAGE + (Image.DecompressionBombError, Image.UnidentifiedImageError):
+    except DAMAGE + (Image.DecompressionBombError, UnidentifiedImageError):
         return 1
 
 
