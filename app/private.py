@@ -104,7 +104,7 @@ async def no_download(url: str) -> NoReturn:
 
 def generate_upload_names() -> None:
     """Have Gradio write uploads under generated names."""
-    route_utils.GradioMultiPartParser = NamelessUploads  # type: ignore[misc]
+    route_utils.GradioMultiPartParser = NamelessUploads
 
 
 def refuse_downloads() -> None:
