@@ -347,19 +347,19 @@ def chips(files: list[Checked], language: str) -> str:
 
 def choices_from(values: dict[str, Any]) -> Choices:
     """What the settings' components hold -> Choices. Steps that are not set follow the quality."""
-    steps = int(values.get("steps") or 0) or QUALITIES.get(values.get("quality") or "balanced") or 0
-    seed = values.get("seed")
+    quality, forbid = values.get("quality"), values.get("forbid")
+    steps = values.get("steps") or QUALITIES.get(quality if isinstance(quality, str) else "balanced") or 0
     return Choices(
         answer=values.get("answer") or "auto",
-        forbid=tuple(values.get("forbid") or ()),
+        forbid=tuple(forbid) if isinstance(forbid, list | tuple) else (),
         temperature=values.get("temperature"),
         top_p=values.get("top_p") or None,
-        max_new_tokens=int(values.get("max_new_tokens") or 0) or None,
-        guidance=float(values.get("guidance") or 0.0),
+        max_new_tokens=values.get("max_new_tokens") or None,
+        guidance=values.get("guidance") or 0.0,
         steps=steps,
-        seconds=float(values.get("seconds") or 0.0),
-        frames=int(values.get("frames") or 0),
-        seed=int(seed) if values.get("lock") and seed is not None else None,
+        seconds=values.get("seconds") or 0.0,
+        frames=values.get("frames") or 0,
+        seed=values.get("seed") if values.get("lock") else None,
     )
 
 

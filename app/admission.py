@@ -9,10 +9,10 @@ from app.files import Checked, FileStore, StoredFile
 from app.i18n import say
 from app.jobs import Desk
 from app.library import Library, Person
-from app.settings import Choices, Settings
+from app.settings import PAGE_MOST, Choices, Settings
 from app.tab import Tab
 from app.translate import translated
-from nextgpt_core.errors import ConfigError
+from nextgpt_core.errors import ConfigError, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +73,8 @@ class Admission:
         if versions >= limits.max_versions:
             return say("too_many_versions", language, limit=limits.max_versions)
         try:
-            choices.turn_settings()
-        except ConfigError as error:
+            choices.turn_settings(PAGE_MOST)
+        except (ConfigError, SettingsError) as error:
             return translated(str(error), language)
         return ""
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.settings import MADE, MAX_GUIDANCE, MAX_STEPS, ROOT
+from app.settings import MADE, PAGE_MOST, ROOT
 from nextgpt_core.config import SamplingConfig
 
 MEDIA = ROOT / "assets" / "examples"
@@ -67,14 +67,15 @@ def controls(t: gr.I18n, seed: int | None, sampling: SamplingConfig) -> dict[str
     parts["lock"] = gr.Checkbox(seed is not None, label=t("lock"), info=t("lock_info"), elem_id="nx-lock")
     with gr.Accordion(t("advanced"), open=False, elem_id="nx-advanced"):
 
-        def slider(name: str, low: float, high: float, value: float, step: float) -> None:
+        def slider(name: str, low: float, value: float, step: float) -> None:
+            high = PAGE_MOST.get(name, 1)
             parts[name] = gr.Slider(low, high, value, step=step, label=t(name), info=t(f"{name}_info"), elem_id=f"nx-{name}")
 
-        slider("temperature", 0, 1.5, sampling.temperature, 0.05)
-        slider("top_p", 0.05, 1, sampling.top_p, 0.05)
-        slider("max_new_tokens", 16, 512, sampling.max_new_tokens, 2)
-        slider("guidance", 0, MAX_GUIDANCE, 0, 0.5)
-        slider("steps", 0, MAX_STEPS, 0, 1)
-        slider("seconds", 0, 10, 0, 0.5)
-        slider("frames", 0, 32, 0, 1)
+        slider("temperature", 0, sampling.temperature, 0.05)
+        slider("top_p", 0.05, sampling.top_p, 0.05)
+        slider("max_new_tokens", 16, sampling.max_new_tokens, 2)
+        slider("guidance", 0, 0, 0.5)
+        slider("steps", 0, 0, 1)
+        slider("seconds", 0, 0, 0.5)
+        slider("frames", 0, 0, 1)
     return parts

@@ -3,20 +3,22 @@
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from nextgpt_core.errors import ConfigError
+from nextgpt_core.errors import ConfigError, SettingsError
 from nextgpt_core.messages import TurnSettings
+from nextgpt_core.settings import bounded
 
 ROOT = Path(__file__).resolve().parent.parent
 MADE = {"picture": "image", "sound": "audio", "video": "video"}  # what a person calls it -> modality
 ANSWERS = ("auto", "text", *MADE)
 QUALITIES: dict[str, int | None] = {"fast": 8, "balanced": None, "fine": 40}  # denoising steps; None: the preset's own
-MAX_STEPS = 100
-MAX_GUIDANCE = 15
-MAX_SEED = 2**53 - 1  # the largest whole number that a browser keeps exactly
+# What the page's sliders reach, and an event of the page may ask for; `ask` goes as far as the core does.
+PAGE_MOST: dict[str, float] = {"temperature": 1.5, "max_new_tokens": 512, "guidance": 15, "steps": 100, "seconds": 10, "frames": 32}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,25 +91,22 @@ class Choices:
     frames: int = 0
     seed: int | None = None
 
-    def turn_settings(self) -> TurnSettings:
-        """The core's form of these choices. Raises ConfigError where they contradict each other."""
-        if self.answer in self.forbid:
-            raise ConfigError(f"A {self.answer} is both asked for and forbidden; change one of the two settings.")
+    def turn_settings(self, most: Mapping[str, float] = MappingProxyType({})) -> TurnSettings:
+        """The core's form of these choices, none of them above `most`. Raises SettingsError for what is out of bounds or contradicts.
+
+        The values may be anything: an event of the page can be forged.
+        """
         if self.answer not in ANSWERS:
-            raise ConfigError(f"Answer with one of {', '.join(ANSWERS)}, not {self.answer}.")
+            raise SettingsError(f"Answer with one of {', '.join(ANSWERS)}, not {self.answer!r:.40}.")
+        if unknown := [name for name in self.forbid if name not in tuple(MADE)]:
+            raise SettingsError(f"What can be forbidden is {', '.join(MADE)}, not {unknown[0]!r:.40}.")
+        if self.answer in self.forbid:
+            raise SettingsError(f"A {self.answer} is both asked for and forbidden; change one of the two settings.")
+        numbers = {name: getattr(self, name) for name in ("temperature", "top_p", "max_new_tokens", "seed")}
+        numbers |= {name: getattr(self, name) or None for name in ("guidance", "steps", "seconds", "frames")}
+        said = {name: bounded(name, value, most=most.get(name)) for name, value in numbers.items() if value is not None}
         wanted = None if self.answer == "auto" else frozenset({"text", MADE.get(self.answer, "text")})
-        return TurnSettings(
-            temperature=self.temperature,
-            top_p=self.top_p,
-            max_new_tokens=self.max_new_tokens,
-            seed=self.seed,
-            answer_with=wanted,
-            forbid=frozenset(MADE[name] for name in self.forbid),
-            guidance=self.guidance or None,
-            steps=self.steps or None,
-            seconds=self.seconds or None,
-            frames=self.frames or None,
-        )
+        return TurnSettings(**said, answer_with=wanted, forbid=frozenset(MADE[name] for name in self.forbid))
 
 
 def recalled(provenance: Mapping[str, Any]) -> dict[str, int | float]:
@@ -115,10 +114,8 @@ def recalled(provenance: Mapping[str, Any]) -> dict[str, int | float]:
     is left out, and without a seed there is nothing to recall."""
     settings = provenance.get("settings")
     told = {**(settings if isinstance(settings, dict) else {}), "seed": provenance.get("seed")}
-    bounds: dict[str, tuple[type, int]] = {"seed": (int, MAX_SEED), "steps": (int, MAX_STEPS), "guidance": (float, MAX_GUIDANCE)}
     found: dict[str, int | float] = {}
-    for name, (kind, most) in bounds.items():
-        value: Any = told.get(name)
-        if type(value) in (int, kind) and 0 <= value <= most:  # type() keeps True out, the comparison NaN
-            found[name] = value
+    for name in ("seed", "steps", "guidance"):
+        with suppress(SettingsError):
+            found[name] = bounded(name, told.get(name), most=PAGE_MOST.get(name))
     return found if "seed" in found else {}

@@ -10,8 +10,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nextgpt_core.errors import ConfigError
+from nextgpt_core.errors import ConfigError, SettingsError
 from nextgpt_core.modalities import MODALITIES
+from nextgpt_core.settings import bounded
 
 PRESET_FILE = "preset.json"
 DTYPES = ("float32", "float16", "bfloat16")
@@ -20,13 +21,29 @@ Config = TypeVar("Config")
 
 
 def checkpoints_folder() -> Path:
-    """Where presets lie by name: NEXTGPT_CHECKPOINTS, or the checkpoints/ beside this package (a clone); for code that was installed
-    elsewhere, that of a clone which is the current folder."""
+    """Where presets lie by name: NEXTGPT_CHECKPOINTS, or the checkpoints/ beside this package (a clone). For code that was installed: that
+    of the clone which pip installed it from, or else of the current folder."""
     if named := os.environ.get("NEXTGPT_CHECKPOINTS"):
         return Path(named).expanduser().resolve()
     beside = Path(__file__).resolve().parent.parent / "checkpoints"
-    here = Path.cwd() / "checkpoints"
-    return here if not beside.is_dir() and here.is_dir() else beside
+    if beside.is_dir():
+        return beside
+    candidates = (folder / "checkpoints" for folder in (installed_from(), Path.cwd()) if folder is not None)
+    return next((folder for folder in candidates if folder.is_dir()), beside)
+
+
+def installed_from() -> Path | None:
+    """The folder that `pip install FOLDER` was given, as pip writes it down (PEP 610); None for any other installation."""
+    from importlib.metadata import PackageNotFoundError, distribution  # none of this is needed in a clone
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    try:
+        record = json.loads(distribution("nextgpt-chat").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return None
+    url = urlsplit(record.get("url", ""))
+    return Path(url2pathname(url.path)) if url.scheme == "file" and "dir_info" in record else None
 
 
 CHECKPOINTS = checkpoints_folder()
@@ -97,6 +114,10 @@ class SamplingConfig:
     top_p: float = 0.9
     max_new_tokens: int = 200
 
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            bounded(setting.name, getattr(self, setting.name))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
@@ -161,7 +182,10 @@ def load_preset(preset: str | Path, *, checkpoints: Path = CHECKPOINTS) -> Prese
         known = sorted(found.parent.name for found in checkpoints.glob(f"*/{PRESET_FILE}"))
         raise ConfigError(
             f"There is no preset '{preset}'{_nearest(str(preset), known)}; "
-            f"known are {', '.join(known) or 'none'} and any folder that holds a {PRESET_FILE}."
+            f"known are {', '.join(known)} and any folder that holds a {PRESET_FILE}."
+            if known
+            else f"There is no preset '{preset}', nor any other in {checkpoints}. The bundled ones lie in checkpoints/ of a clone of this "
+            "project, which NEXTGPT_CHECKPOINTS can name."
         )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -195,7 +219,11 @@ def _read(kind: type[Config], data: Any, *, where: str) -> Config:
         if name not in data and item.default is MISSING and item.default_factory is MISSING:
             raise ConfigError(f"{where}: '{name}' is missing.")
     types_of = typing.get_type_hints(kind)
-    return kind(**{key: _value(types_of[key], value, where=f"{where}: {key}") for key, value in data.items()})
+    values = {key: _value(types_of[key], value, where=f"{where}: {key}") for key, value in data.items()}
+    try:
+        return kind(**values)
+    except SettingsError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _value(kind: Any, value: Any, *, where: str) -> Any:

@@ -189,14 +189,17 @@ class TextStream:
         return shown
 
 
+_COLD = 1e-6  # below it only the likeliest token is left, and float32 runs out of range
+
+
 def greedy(scores: Tensor) -> int:
     """The likeliest token."""
     return int(scores.argmax())
 
 
 def sampler(*, temperature: float, top_p: float, generator: torch.Generator) -> Choose:
-    """Nucleus sampling; greedy at temperature or top_p 0. The generator (of the CPU) alone decides, so a seed repeats."""
-    if temperature <= 0 or top_p <= 0:
+    """Nucleus sampling; greedy at temperature (nearly) 0 or top_p 0. The generator (of the CPU) alone decides, so a seed repeats."""
+    if temperature < _COLD or top_p <= 0:
         return greedy
 
     def choose(scores: Tensor) -> int:

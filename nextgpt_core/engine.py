@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from nextgpt_core.config import Preset, SamplingConfig, load_preset
-from nextgpt_core.decoders.generation import decoder_settings, make_medium, sampling_settings
+from nextgpt_core.decoders.generation import decoder_settings, generate_with_progress, sampling_settings
 from nextgpt_core.decoding import Context, Ended, Span, Text, decode, sampler
-from nextgpt_core.errors import Cancelled, MediaError, MessageError, NextGPTError, OutOfMemory, is_out_of_memory
+from nextgpt_core.errors import Cancelled, MediaError, MessageError, NextGPTError, OutOfMemory, SettingsError, is_out_of_memory
 from nextgpt_core.messages import (
     Event,
     Media,
@@ -54,7 +54,7 @@ class Engine:
         self._sampling = sampling or SamplingConfig()
         self._contexts: list[Context] = []  # the most recently used last
         self._conversations = max(1, min(CONVERSATIONS, CACHE_BYTES // model.llm.cache_bytes(context)))
-        self._perceived: OrderedDict[tuple[str, str, int, int], Tensor] = OrderedDict()
+        self._perceived: OrderedDict[tuple[str, str, str], Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
     @classmethod
@@ -98,7 +98,7 @@ class Engine:
         try:
             # 1. Perceive: every file a person sent becomes a few vectors in the language model's space.
             with clock("perceive"):
-                _check(messages, sampling, room=self._room)
+                _check(messages, settings, sampling, makes=tuple(self.model.signals), room=self._room)
                 messages = self._readable(messages, cancelled=cancelled)
 
             # 2. Assemble the prompt: words and media vectors, in the order of the conversation.
@@ -176,7 +176,7 @@ class Engine:
                     if cancelled():
                         raise Cancelled("Stopped.")
                     try:
-                        self._vectors(part)
+                        self._vectors(part, cancelled)
                     except MediaError as error:
                         if message is messages[-1]:
                             raise
@@ -186,15 +186,15 @@ class Engine:
             found.append(replace(message, parts=tuple(parts)))
         return tuple(found)
 
-    def _vectors(self, media: Media) -> Tensor:
-        """A file's vectors in the language model's space [M, d], computed once per file."""
+    def _vectors(self, media: Media, cancelled: Callable[[], bool] | None = None) -> Tensor:
+        """A file's vectors in the language model's space [M, d], computed once per file. Raises MediaError, or Cancelled."""
         key = file_key(media)
         if not media.path.exists():  # what was perceived is not forgotten with its file
             key = next((known for known in self._perceived if known[:2] == key[:2]), key)
         if key not in self._perceived:
             if media.modality not in self.model.inputs:
                 raise MessageError(f"This model cannot perceive a {MODALITIES[media.modality].noun}; please describe it in words.")
-            content = MODALITIES[media.modality].load(media.path)
+            content = MODALITIES[media.modality].load(media.path, cancelled=cancelled)
             self._perceived[key] = self.model.perceive(media.modality, content)
             if len(self._perceived) > REMEMBERED_MEDIA:
                 self._perceived.popitem(last=False)
@@ -261,7 +261,7 @@ class Engine:
         wanted = decoder_settings(settings, decoder.defaults)
         yield MediaStarted(index, modality, wanted.steps)
         try:
-            content = yield from make_medium(
+            content = yield from generate_with_progress(
                 decoder, condition, index=index, settings=wanted, generator=_generator(seed, index), cancelled=cancelled
             )
             out_dir.mkdir(parents=True, exist_ok=True)
@@ -301,7 +301,16 @@ class Stopwatch:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begin
 
 
-def _check(messages: tuple[Message, ...], sampling: SamplingConfig, *, room: int) -> None:
+def _check(messages: tuple[Message, ...], settings: TurnSettings, sampling: SamplingConfig, *, makes: tuple[str, ...], room: int) -> None:
+    for part in (part for message in messages for part in message.parts):
+        if not isinstance(part, str | Media):
+            raise MessageError(f"A message is made of words and files (str and Media), not of {type(part).__name__}.")
+        if isinstance(part, Media) and part.modality not in MODALITIES:
+            raise MessageError(f"A file's modality is one of {', '.join(MODALITIES)}, not {part.modality!r}.")
+    if unknown := sorted(((settings.answer_with or frozenset()) - {"text"} | settings.forbid) - MODALITIES.keys()):
+        raise SettingsError(f"An answer may hold text, {', '.join(MODALITIES)}; there is no {unknown[0]!r}.")
+    if impossible := sorted((settings.answer_with or frozenset()) - {"text", *makes}):
+        raise SettingsError(f"This model cannot make a {MODALITIES[impossible[0]].noun}; ask for something else.")
     if not messages or messages[-1].role != "user":
         raise MessageError("There is nothing to answer: the last message must be the user's.")
     if not messages[-1].text.strip() and not messages[-1].media:

@@ -10,6 +10,7 @@ NextGPTError
 │   ├── UnsupportedMedia       not a picture, sound or video that can be read
 │   └── MediaTooLarge          over a limit of size, length or count
 ├── MessageError           a message cannot be answered (too long, empty)
+├── SettingsError          a setting of a turn is out of bounds, or contradicts another
 ├── GenerationError        a decoder failed
 ├── OutOfMemory            a part does not fit the memory there is
 └── Cancelled              the user pressed stop
@@ -57,6 +58,10 @@ class MediaTooLarge(MediaError):
 
 class MessageError(NextGPTError):
     """A message cannot be answered."""
+
+
+class SettingsError(NextGPTError):
+    """A setting of a turn is out of bounds, or contradicts another one."""
 
 
 class GenerationError(NextGPTError):

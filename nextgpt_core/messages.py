@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from nextgpt_core.errors import SettingsError
+from nextgpt_core.settings import BOUNDS, bounded, names
+
 Role = Literal["user", "assistant"]
 
 
@@ -14,6 +17,9 @@ class Media:
     modality: str  # a key of modalities.MODALITIES: "image", "video" or "audio"
     path: Path
     info: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))  # a string will do
 
 
 Part = str | Media
@@ -106,7 +112,7 @@ Event = TextDelta | SignalSpan | MediaStarted | MediaProgress | MediaReady | Med
 
 @dataclass(frozen=True, kw_only=True)
 class TurnSettings:
-    """How one turn is sampled and decoded. None means: the preset's own default."""
+    """How one turn is sampled and decoded. None means: the preset's own default. Raises SettingsError for what is out of bounds."""
 
     temperature: float | None = None  # 0 is greedy
     top_p: float | None = None
@@ -118,3 +124,13 @@ class TurnSettings:
     steps: int | None = None
     seconds: float | None = None  # length of a sound
     frames: int | None = None  # length of a video
+
+    def __post_init__(self) -> None:
+        for name in BOUNDS:
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, bounded(name, value))
+        for name in ("answer_with", "forbid"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, names(name, value))
+        if both := sorted((self.answer_with or frozenset()) & self.forbid):
+            raise SettingsError(f"An answer with {both[0]} is both asked for and forbidden; change one of the two settings.")

@@ -26,7 +26,7 @@ from app.render import Renderer, progress
 from app.routing_view import routing_panel
 from app.settings import Choices, Settings, read_settings, recalled
 from nextgpt_core.config import SamplingConfig, load_preset
-from nextgpt_core.errors import CheckpointError, ConfigError
+from nextgpt_core.errors import CheckpointError, ConfigError, SettingsError
 from nextgpt_core.messages import TurnDone, TurnSettings
 from tests.app.fake_engine import FakeEngine
 
@@ -93,7 +93,7 @@ def test_choices_become_the_cores_settings() -> None:
     assert (untouched.temperature, untouched.top_p, untouched.max_new_tokens) == (None, None, None)  # the preset's
     assert (greedy.temperature, greedy.top_p, greedy.max_new_tokens) == (0, 1.0, 246)
     assert choices_from({"answer": "text"}).turn_settings().answer_with == {"text"}
-    with pytest.raises(ConfigError):
+    with pytest.raises(SettingsError):
         Choices(answer="video", forbid=("video",)).turn_settings()
 
 
