@@ -14,6 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from app.threads import openmp_settings
+
+os.environ.update(openmp_settings())  # OpenMP reads them once, when torch is loaded
+
 try:
     import spaces  # must come before torch is imported
 except ImportError:  # any machine but a Space

@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     chat = command("chat", run_chat, "open the chat page (this is also what happens without a command)", model)
     chat.add_argument("--host", default="127.0.0.1", help="address to listen on, 0.0.0.0 for all (default: %(default)s)")
     chat.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
+    chat.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
     chat.add_argument("--share", action="store_true", help="also open a public link through Gradio's servers")
     chat.add_argument("--seed", type=int, help="start with this seed, locked")
     chat.add_argument("--auth", action="append", metavar="NAME:PASSWORD", help="ask for a name and password; may be repeated")
@@ -119,12 +120,15 @@ def run_chat(options: argparse.Namespace) -> int:
     sampling = module("nextgpt_core.config").load_preset(options.preset).sampling  # what is wrong with it is said at once
     print("Starting the page…", flush=True)
     from app.chat import make_page, serve
+    from app.desktop import open_page
 
     page = make_page(
         lambda: load_engine(options.preset, options.precision), settings, name=options.preset, seed=options.seed, sampling=sampling
     )
     address = serve(page, settings, host=options.host, port=options.port, share=options.share, auth=auth, wait=False)
     print(f"The chat is at {address} (stop it with Ctrl+C).", flush=True)
+    if not options.no_browser:
+        open_page(address)
     page.block_thread()
     return 0
 

@@ -74,25 +74,25 @@ class Answer:
                 self.pieces.append(Piece("text"))
             self.pieces[-1].text += event.text
         elif isinstance(event, SignalSpan):
-            self._medium(len(self.spans), event.modality)  # keeps the file's place in the text; it is made later
+            self._place_file(len(self.spans), event.modality)  # keeps the file's place in the text; it is made later
             self.spans.append(asdict(event))
         elif isinstance(event, MediaStarted):
-            piece = self._medium(event.index, event.modality)
+            piece = self._place_file(event.index, event.modality)
             piece.steps, piece.started = event.steps, time.monotonic()
         elif isinstance(event, MediaProgress):
-            piece = self._medium(event.index, event.modality)
+            piece = self._place_file(event.index, event.modality)
             piece.step, piece.steps = event.step, event.steps
             if event.preview is not None:
                 piece.preview = data_uri(event.preview)
         elif isinstance(event, MediaReady):
-            piece = self._medium(event.index, event.media.modality)
+            piece = self._place_file(event.index, event.media.modality)
             piece.preview = ""
             try:
                 piece.file = store.enter(event.media)
             except MediaTooLarge as error:
                 piece.error = str(error)
         elif isinstance(event, MediaFailed):
-            piece = self._medium(event.index, event.modality)
+            piece = self._place_file(event.index, event.modality)
             piece.preview, piece.error = "", event.reason
         elif isinstance(event, TurnDone):
             self.spans = [asdict(span) for span in event.spans]
@@ -101,7 +101,7 @@ class Answer:
             self.cut = event.finish_reason == "length"
             self.status = "cancelled" if event.finish_reason == "cancelled" else "done"  # last: who sees it finished keeps how it looks
 
-    def _medium(self, index: int, modality: str) -> Piece:
+    def _place_file(self, index: int, modality: str) -> Piece:
         for piece in self.pieces:
             if piece.kind == "media" and piece.index == index:
                 return piece

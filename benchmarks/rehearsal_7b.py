@@ -32,10 +32,12 @@ from transformers import CLIPConfig, LlamaConfig, LlamaModel, SpeechT5HifiGan, S
 
 from nextgpt_core.build import assemble_around, build_template
 from nextgpt_core.config import Preset, load_preset
-from nextgpt_core.decoders import AudioLDMDecoder, StableDiffusionDecoder, ZeroscopeDecoder
+from nextgpt_core.decoders.audioldm import AudioLDMDecoder
 from nextgpt_core.decoders.base import DecoderSettings
 from nextgpt_core.decoders.hifigan import HifiGan
 from nextgpt_core.decoders.safety import SafetyChecker
+from nextgpt_core.decoders.stable_diffusion import StableDiffusionDecoder
+from nextgpt_core.decoders.zeroscope import ZeroscopeDecoder
 from nextgpt_core.encoders.imagebind import HUGE, HUGE_OUT, ImageBind, ImageBindEncoder
 from nextgpt_core.engine import Engine
 from nextgpt_core.llm.int8 import Int8Linear, quantize_linears
@@ -293,7 +295,7 @@ def main() -> None:
     facts = {"width": HUGE_OUT, "modalities": ("image", "video", "audio")}
     model.encoder = Visiting(ledger, "ImageBind", imagebind, lambda: None, **facts)
     for modality, decoder in decoders(ledger, leave, options.steps, options.small).items():
-        model.decoders[modality] = decoder  # type: ignore[assignment]
+        model.decoders[modality] = decoder
     engine = Engine(model, build_template(preset, model), context=512)
 
     with tempfile.TemporaryDirectory() as folder:

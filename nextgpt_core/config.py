@@ -21,13 +21,29 @@ Config = TypeVar("Config")
 
 
 def checkpoints_folder() -> Path:
-    """Where presets lie by name: NEXTGPT_CHECKPOINTS, or the checkpoints/ beside this package (a clone); for code that was installed
-    elsewhere, that of a clone which is the current folder."""
+    """Where presets lie by name: NEXTGPT_CHECKPOINTS, or the checkpoints/ beside this package (a clone). For code that was installed: that
+    of the clone which pip installed it from, or else of the current folder."""
     if named := os.environ.get("NEXTGPT_CHECKPOINTS"):
         return Path(named).expanduser().resolve()
     beside = Path(__file__).resolve().parent.parent / "checkpoints"
-    here = Path.cwd() / "checkpoints"
-    return here if not beside.is_dir() and here.is_dir() else beside
+    if beside.is_dir():
+        return beside
+    candidates = (folder / "checkpoints" for folder in (installed_from(), Path.cwd()) if folder is not None)
+    return next((folder for folder in candidates if folder.is_dir()), beside)
+
+
+def installed_from() -> Path | None:
+    """The folder that `pip install FOLDER` was given, as pip writes it down (PEP 610); None for any other installation."""
+    from importlib.metadata import PackageNotFoundError, distribution  # none of this is needed in a clone
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    try:
+        record = json.loads(distribution("nextgpt-chat").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return None
+    url = urlsplit(record.get("url", ""))
+    return Path(url2pathname(url.path)) if url.scheme == "file" and "dir_info" in record else None
 
 
 CHECKPOINTS = checkpoints_folder()
@@ -166,7 +182,10 @@ def load_preset(preset: str | Path, *, checkpoints: Path = CHECKPOINTS) -> Prese
         known = sorted(found.parent.name for found in checkpoints.glob(f"*/{PRESET_FILE}"))
         raise ConfigError(
             f"There is no preset '{preset}'{_nearest(str(preset), known)}; "
-            f"known are {', '.join(known) or 'none'} and any folder that holds a {PRESET_FILE}."
+            f"known are {', '.join(known)} and any folder that holds a {PRESET_FILE}."
+            if known
+            else f"There is no preset '{preset}', nor any other in {checkpoints}. The bundled ones lie in checkpoints/ of a clone of this "
+            "project, which NEXTGPT_CHECKPOINTS can name."
         )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -214,7 +233,7 @@ def _value(kind: Any, value: Any, *, where: str) -> Any:
     if origin is tuple and isinstance(value, list):
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) == len(value):
-            return tuple(_value(each, item, where=where) for each, item in zip(kinds, value))
+            return tuple(_value(each, item, where=where) for each, item in zip(kinds, value, strict=True))
     elif origin is Mapping:
         if isinstance(value, dict):
             return types.MappingProxyType({key: _value(arguments[1], item, where=f"{where}.{key}") for key, item in value.items()})

@@ -62,7 +62,8 @@ class Context:
 
     def shared(self, keys: tuple[Hashable, ...]) -> int:
         """How many first positions of a prompt are in the cache."""
-        return next((i for i, (mine, yours) in enumerate(zip(self.keys, keys)) if mine != yours), min(len(self.keys), len(keys)))
+        pairs = zip(self.keys, keys, strict=False)  # one may be longer than the other
+        return next((i for i, (mine, yours) in enumerate(pairs) if mine != yours), min(len(self.keys), len(keys)))
 
     def read(self, prompt: Prompt, *, cancelled: Callable[[], bool]) -> Tensor:
         """Read on to the end of a prompt; returns the state at its last position [d]. Raises Cancelled between pieces."""

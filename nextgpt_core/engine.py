@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from nextgpt_core.config import Preset, SamplingConfig, load_preset
-from nextgpt_core.decoders.generation import decoder_settings, make_medium, sampling_settings
+from nextgpt_core.decoders.generation import decoder_settings, generate_with_progress, sampling_settings
 from nextgpt_core.decoding import Context, Ended, Span, Text, decode, sampler
 from nextgpt_core.errors import Cancelled, MediaError, MessageError, NextGPTError, OutOfMemory, SettingsError, is_out_of_memory
 from nextgpt_core.messages import (
@@ -54,7 +54,7 @@ class Engine:
         self._sampling = sampling or SamplingConfig()
         self._contexts: list[Context] = []  # the most recently used last
         self._conversations = max(1, min(CONVERSATIONS, CACHE_BYTES // model.llm.cache_bytes(context)))
-        self._perceived: OrderedDict[tuple[str, str, int, int], Tensor] = OrderedDict()
+        self._perceived: OrderedDict[tuple[str, str, str], Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
     @classmethod
@@ -135,7 +135,7 @@ class Engine:
                     conditions.append(self.model.condition(span.modality, span.states[None], span.embeddings[None])[0])
 
             # 6. Make the media, one after the other. A decoder that fails takes nothing else with it.
-            for index, (span, condition) in enumerate(zip(written_spans, conditions)):
+            for index, (span, condition) in enumerate(zip(written_spans, conditions, strict=True)):
                 with clock(span.modality):
                     for event in self._make(index, span.modality, condition, settings, seed=seed, cancelled=cancelled, out_dir=out_dir):
                         if isinstance(event, MediaReady):
@@ -176,7 +176,7 @@ class Engine:
                     if cancelled():
                         raise Cancelled("Stopped.")
                     try:
-                        self._vectors(part)
+                        self._vectors(part, cancelled)
                     except MediaError as error:
                         if message is messages[-1]:
                             raise
@@ -186,15 +186,15 @@ class Engine:
             found.append(replace(message, parts=tuple(parts)))
         return tuple(found)
 
-    def _vectors(self, media: Media) -> Tensor:
-        """A file's vectors in the language model's space [M, d], computed once per file."""
+    def _vectors(self, media: Media, cancelled: Callable[[], bool] | None = None) -> Tensor:
+        """A file's vectors in the language model's space [M, d], computed once per file. Raises MediaError, or Cancelled."""
         key = file_key(media)
         if not media.path.exists():  # what was perceived is not forgotten with its file
             key = next((known for known in self._perceived if known[:2] == key[:2]), key)
         if key not in self._perceived:
             if media.modality not in self.model.inputs:
                 raise MessageError(f"This model cannot perceive a {MODALITIES[media.modality].noun}; please describe it in words.")
-            content = MODALITIES[media.modality].load(media.path)
+            content = MODALITIES[media.modality].load(media.path, cancelled=cancelled)
             self._perceived[key] = self.model.perceive(media.modality, content)
             if len(self._perceived) > REMEMBERED_MEDIA:
                 self._perceived.popitem(last=False)
@@ -261,7 +261,7 @@ class Engine:
         wanted = decoder_settings(settings, decoder.defaults)
         yield MediaStarted(index, modality, wanted.steps)
         try:
-            content = yield from make_medium(
+            content = yield from generate_with_progress(
                 decoder, condition, index=index, settings=wanted, generator=_generator(seed, index), cancelled=cancelled
             )
             out_dir.mkdir(parents=True, exist_ok=True)

@@ -92,7 +92,7 @@ def test_forced_spans_give_the_originals_conditions(published):
     assert "".join(event.text for event in events if isinstance(event, Text)) == "Here is a bird. the sound the video"
     spans = [event for event in events if isinstance(event, Span)]
     assert [(span.modality, span.start) for span in spans] == [("image", 5), ("audio", 11), ("video", 21)]
-    for span, name in zip(spans, ("img", "aud", "vid")):
+    for span, name in zip(spans, ("img", "aud", "vid"), strict=True):
         assert (span.states - tensors[f"forced.{name}.raw_emb"]).abs().max() < 1e-5
         condition = published.condition(span.modality, span.states[None], span.embeddings[None])
         assert (condition - tensors[f"forced.{name}.prompt_embeds"].reshape(condition.shape)).abs().max() < 1e-5

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = sorted(
-    path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("checkpoints/*/README.md")] if path.name != "CHANGELOG.md"
-)
+PLACES = ("*.md", "docs/*.md", "examples/*.md", "checkpoints/*/README.md")
+DOCUMENTS = sorted(path for place in PLACES for path in ROOT.glob(place) if path.name != "CHANGELOG.md")
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 FILE = re.compile(r"\b((?:app|nextgpt_core|recipes|tests|benchmarks|docs|examples|assets)/[\w/.-]+\.(?:py|md|txt|jsonl|json|png|css|js))\b")
 MODULE = re.compile(r"python3? -m ((?:app|nextgpt_core|recipes|benchmarks)(?:\.\w+)+)")
@@ -25,13 +24,44 @@ def test_links_files_and_modules_are_there(document: Path):
 
 
 def test_comments_name_files_that_are_there():
-    tracked = subprocess.run(["git", "ls-files", "*.py", "*.txt"], cwd=ROOT, capture_output=True, text=True).stdout.split()
-    if not tracked:
-        pytest.skip("not a git checkout")
+    sources = tracked("*.py", "*.txt") or pytest.skip("not a git checkout")
     gone = {}
-    for name in tracked:
-        if (ROOT / name).is_file() and (
-            missing := [one for one in FILE.findall((ROOT / name).read_text(encoding="utf-8")) if not (ROOT / one).exists()]
-        ):
-            gone[name] = missing
+    for path in sources:
+        if missing := [name for name in FILE.findall(path.read_text(encoding="utf-8")) if not (ROOT / name).exists()]:
+            gone[str(path.relative_to(ROOT))] = missing
     assert gone == {}
+
+
+def layout() -> set[Path]:
+    """What README's Layout names: the names on a line end at a gap, and those of an indented line lie in the folder above it."""
+    block = re.search(r"## Layout\s+```\n(.+?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert block, "README's section Layout does not begin with a block"
+    named: set[Path] = set()
+    folder = ROOT
+    for line in block[1].splitlines():
+        names = re.split(r" {2,}", line.strip())[0].split(" ")
+        if not line.startswith(" "):
+            folder = ROOT / names[0]
+        named |= {folder / name if line.startswith(" ") else ROOT / name for name in names}
+    return named
+
+
+def test_what_the_layout_names_is_there():
+    assert sorted(str(path.relative_to(ROOT)) for path in layout() if not path.exists()) == []
+
+
+def test_the_layout_names_every_room():
+    """Folders at the top, of the core and of the recipe, and the core's own files."""
+    places = [ROOT, ROOT / "nextgpt_core", ROOT / "recipes" / "nano"]
+    ours = tracked() or pytest.skip("not a git checkout")
+    rooms = {place / path.relative_to(place).parts[0] for place in places for path in ours if place in path.parents}
+    rooms = {room for room in rooms if room.is_dir() or (room.parent.name == "nextgpt_core" and room.suffix == ".py")}
+    hidden = {room for room in rooms if room.name.startswith((".", "__"))}
+    missing = rooms - hidden - layout() - {ROOT / "nextgpt_core", ROOT / "recipes"}
+    assert sorted(str(path.relative_to(ROOT)) for path in missing) == []
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """The files in git; none where this is no checkout."""
+    names = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True).stdout.split("\n")
+    return [ROOT / name for name in names if (ROOT / name).is_file()]

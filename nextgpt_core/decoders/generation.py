@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 PREVIEWS = 6  # pictures of what is unfinished per generation
 
 
-def make_medium(
+def generate_with_progress(
     decoder: Decoder,
     condition: Tensor,
     *,

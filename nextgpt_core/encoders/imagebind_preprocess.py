@@ -83,7 +83,7 @@ def video_clips(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Tensor:
         height, width = clip.shape[2:]
         tops = (0, 0, 0) if height <= width else (0, math.ceil((height - SIDE) / 2), height - SIDE)
         lefts = (0, 0, 0) if height > width else (0, math.ceil((width - SIDE) / 2), width - SIDE)
-        crops += [clip[:, :, top : top + SIDE, left : left + SIDE] for top, left in zip(tops, lefts)]
+        crops += [clip[:, :, top : top + SIDE, left : left + SIDE] for top, left in zip(tops, lefts, strict=True)]
     return torch.stack(crops)
 
 

@@ -84,7 +84,7 @@ def path_of(stack: Tensor, ground: Tensor) -> Tensor:
     changed = [(weight * change).sum((2, 3)), change.mean((2, 3))]
     size, clear = mask.mean((2, 3)).sqrt(), (weight * distance).sum((2, 3))
     scales = (2.0, 2.0, 3.0, 8.0, 8.0, 16.0, 1.5, 3.0, 6.0)  # to about unit size each
-    return torch.stack([number * scale for number, scale in zip((x, y, size, *spread, clear, *changed), scales)], -1)
+    return torch.stack([number * scale for number, scale in zip((x, y, size, *spread, clear, *changed), scales, strict=True)], -1)
 
 
 def video_inputs(frames: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:

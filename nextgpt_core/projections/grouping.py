@@ -21,7 +21,7 @@ class GroupProjection(nn.Module):
         self.enter = nn.Linear(width, hidden)
         self.stages = nn.ModuleList(
             Stage(hidden, depth=depth, groups=groups, groups_before=before)
-            for depth, groups, before in zip(DEPTHS, (*GROUPS, 0), (0, *GROUPS))
+            for depth, groups, before in zip(DEPTHS, (*GROUPS, 0), (0, *GROUPS), strict=True)
         )
         self.norm = nn.LayerNorm(hidden)
         self.leave = nn.Linear(hidden, out)

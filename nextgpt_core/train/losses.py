@@ -29,7 +29,7 @@ def caption_loss(logits: Tensor, words: Sequence[Sequence[int]]) -> Tensor:
     chances = torch.log_softmax(logits.float(), dim=-1)  # [m, k, V]
     carried = [
         torch.stack([states[i, list(part)].mean() for i, part in enumerate(parts_of(ids, len(states)))]).mean()
-        for states, ids in zip(chances, words)
+        for states, ids in zip(chances, words, strict=True)
     ]
     return -torch.stack(carried).mean()
 

@@ -51,7 +51,7 @@ def average_gradients(parameters: Sequence[Tensor]) -> None:
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
     flat /= world()
-    for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients])):
+    for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
 
 

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -84,7 +84,7 @@ class FakeEngine:
             seconds[modality] = time.monotonic() - begun
             made.append(media)
             yield MediaReady(index, media)
-        finish = "cancelled" if cancel.is_set() else "stop"
+        finish: Literal["stop", "cancelled"] = "cancelled" if cancel.is_set() else "stop"
         if spans:
             seconds["project"] = 0.01
         seconds["write"] = time.monotonic() - started

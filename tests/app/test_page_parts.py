@@ -52,7 +52,7 @@ def ask(desk: Desk, text: str, conversation: Conversation | None = None, setting
     return job
 
 
-def wait(job: Job, seconds: float = 10.0) -> Job:
+def wait(job: Job, seconds: float = 120.0) -> Job:
     end = time.monotonic() + seconds
     while not job.answer.finished and time.monotonic() < end:
         time.sleep(0.01)
@@ -204,7 +204,7 @@ def test_a_conversation_survives_export_and_import(store: FileStore, desk: Desk)
     path = export_zip(conversation, store)
     brought = import_zip(path, store, "b" * 32, Settings())
     assert brought.id != conversation.id and len(brought.files()) == 3
-    for old, new in zip(conversation.files(), brought.files()):
+    for old, new in zip(conversation.files(), brought.files(), strict=True):
         assert store.path(old).read_bytes() == store.path(new).read_bytes() and old.name != new.name
 
 
@@ -224,7 +224,7 @@ def test_turns_are_made_in_order_and_say_who_is_ahead(store: FileStore) -> None:
     engine, hold = FakeEngine(word_seconds=0, step_seconds=0), threading.Event()
 
     def held() -> FakeEngine:
-        hold.wait(10)
+        hold.wait(120)
         return engine
 
     desk = Desk(held, store, max_waiting=2)
@@ -245,7 +245,7 @@ def test_stop_acts_while_waiting_and_while_running(store: FileStore) -> None:
         time.sleep(0.01)
     assert desk.stop(waiting.conversation.id) and waiting.answer.status == "cancelled"
     assert desk.stop(running.conversation.id)
-    assert wait(running, 2).answer.status == "cancelled" and running.answer.text
+    assert wait(running).answer.status == "cancelled" and running.answer.text
     assert not desk.stop(running.conversation.id)
 
 
@@ -267,7 +267,7 @@ def test_a_stop_between_the_look_and_the_start_leaves_nothing_running(store: Fil
     monkeypatch.setattr(Answer, "finished", property(looked))
     conversation = Conversation(turns=[Turn("please crash")])
     desk.submit(conversation, TurnSettings())
-    end = time.monotonic() + 5
+    end = time.monotonic() + 120
     while (desk.job(conversation.id) or not stopping) and time.monotonic() < end:
         time.sleep(0.01)
     time.sleep(0.1)
@@ -278,7 +278,7 @@ def test_a_stopped_job_does_not_touch_the_turn_that_follows_it(store: FileStore)
     hold, engine = threading.Event(), FakeEngine(word_seconds=0, step_seconds=0)
 
     def held() -> FakeEngine:
-        hold.wait(10)
+        hold.wait(120)
         return engine
 
     desk = Desk(held, store)
@@ -397,17 +397,18 @@ def test_both_languages_have_every_sentence_with_the_same_places() -> None:
     assert say("ahead", "zh", count=2) == "前面还有 2 个"
 
 
-def test_rendering_a_long_conversation_costs_no_more_per_update(renderer: Renderer, desk: Desk) -> None:
+def test_rendering_a_long_conversation_costs_no_more_per_update(renderer: Renderer, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     conversation = Conversation()
-    for _ in range(30):
+    for _ in range(3):
         wait(ask(desk, "a picture, a sound and a video", conversation))
     conversation.turns.append(Turn("and now"))
     conversation.turns[-1].answer.status = "running"
     renderer.render(conversation, "en")
-    start = time.perf_counter()
-    for _ in range(100):
+    whole, rendered = Renderer._turn, []
+    monkeypatch.setattr(Renderer, "_turn", lambda self, turn, *rest, **named: rendered.append(turn) or whole(self, turn, *rest, **named))
+    for _ in range(3):
         renderer.render(conversation, "en")
-    assert (time.perf_counter() - start) / 100 < 0.005
+    assert rendered == 3 * [conversation.turns[-1]]
 
 
 @pytest.mark.parametrize("label", ["../../etc/passwd", "C:\\pictures\\me.PNG", "x" * 500 + ".png", "a.b/c.sh;rm", "", "holiday.png "])

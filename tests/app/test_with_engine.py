@@ -26,7 +26,7 @@ def test_a_forced_picture_and_an_answer_in_words(tmp_path: Path) -> None:
     def answered(text: str, choices: Choices, files: list[str]) -> Turn:
         conversation.turns.append(Turn(text, [store.adopt(check(EXAMPLES / name), conversation.id) for name in files]))
         job = desk.submit(conversation, choices.turn_settings())
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while not job.answer.finished and time.monotonic() < end:
             time.sleep(0.01)
         return conversation.turns[-1]

@@ -48,7 +48,7 @@ def test_decoder_adds_its_mean_to_what_it_denoised_and_to_previews():
         settings = decoder.defaults
         decoder.generate(condition, settings=settings, generator=generator, on_step=lambda *args, name=name: seen[name].append(args[2]))
     assert len(seen["plain"]) == plain.defaults.steps
-    for before, after in zip(seen["plain"], seen["corrected"]):
+    for before, after in zip(seen["plain"], seen["corrected"], strict=True):
         assert torch.allclose(after, before + 0.25, atol=1e-5)
     assert "mean" in corrected.parts()
 
@@ -68,13 +68,14 @@ def test_folder_with_a_mean_is_read_strictly(tmp_path: Path):
         StableDiffusionDecoder.from_folder(tmp_path)
 
 
+@pytest.mark.usefixtures("counted_seconds")
 def test_training_learns_the_mean_and_leaves_a_unit_residual(tmp_path: Path):
     generator = torch.Generator().manual_seed(0)
     conditions = torch.randn(4, 6, generator=generator).repeat(50, 1)
     templates = torch.randn(4, 2, 2, 2, generator=generator).repeat(50, 1, 1, 1)
     latents = templates + 0.1 * torch.randn(templates.shape, generator=generator)
     data = LatentSet(latents=latents, conditions=conditions, weights=torch.ones(200), unconditional=torch.zeros(6))
-    mean = train_mean(data, run=tmp_path, cpu_minutes=0.03, width=64)
+    mean = train_mean(data, run=tmp_path, cpu_minutes=0.5, width=64)
     left = residual(mean, data)
     assert float(mean.scale) < 0.5  # of a deviation of about 1 before
     assert left.latents.float().std() == pytest.approx(1.0, abs=0.05)

@@ -79,7 +79,7 @@ def test_media_stand_in_their_places(model: NextGPT):
     embedded = batch_embeddings(model, chosen)
     group = chosen.media["image"]
     projected = model.input_projection("image", group.vectors)
-    for row, position, vectors in zip(group.rows, group.positions, projected):
+    for row, position, vectors in zip(group.rows, group.positions, projected, strict=True):
         assert torch.allclose(embedded[row, position : position + 2], vectors)
     span = chosen.spans["video"]
     states = model.llm(embedded)
@@ -95,7 +95,7 @@ def test_loss_falls_and_everything_named_learns(model: NextGPT, tmp_path: Path):
     assert float(after["next_token"]) < 0.6 * before["next_token"]
     assert float(after["alignment"]) < before["alignment"]
     for part, values in snapshot(model).items():
-        assert any(not torch.equal(new, old) for new, old in zip(values, start[part])), part
+        assert any(not torch.equal(new, old) for new, old in zip(values, start[part], strict=True)), part
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 41
 
 
@@ -104,9 +104,9 @@ def test_only_named_parts_change(model: NextGPT, tmp_path: Path):
     start, frozen = snapshot(model), [p.detach().clone() for p in model.llm.network.parameters()]
     train(model, stage, losses_of(model), folder=tmp_path, budget=Budget(steps=3))
     end = snapshot(model)
-    changed = {part for part in TRAINED_FILES if any(not torch.equal(a, b) for a, b in zip(start[part], end[part]))}
+    changed = {part for part in TRAINED_FILES if any(not torch.equal(a, b) for a, b in zip(start[part], end[part], strict=True))}
     assert changed == {"input_projection"}
-    assert all(torch.equal(a, b) for a, b in zip(frozen, model.llm.network.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(frozen, model.llm.network.parameters(), strict=True))
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path):
@@ -122,7 +122,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path):
 
     whole, parts = run(tmp_path / "whole", [6]), run(tmp_path / "parts", [2, 5, 6])
     for part in TRAINED_FILES:
-        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(whole[part], parts[part])), part
+        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(whole[part], parts[part], strict=True)), part
 
 
 class _Stopping(Budget):

@@ -58,7 +58,7 @@ def test_gradient_of_the_output_projection_equals_the_originals(monkeypatch: pyt
     model = golden.golden_model()
     batch = golden_batch(model, case, "image")
     sum(batch_losses(model, batch, model.llm(model.llm.embed(batch.ids))).values()).backward()
-    projection = model.output_projections["image"]
+    projection = model.output_projections["image"]  # every golden model's: no other test asks for gradients
     assert float(projection.enter.weight.grad.norm()) == pytest.approx(case["grad_norms"]["gen_text_hidden_fcs.0.fc.weight"], rel=1e-3)
     assert float(projection.queries.grad.norm()) == pytest.approx(case["grad_norms"]["gen_text_hidden_fcs.0.query_embs"], rel=1e-3)
 

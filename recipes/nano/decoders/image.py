@@ -146,7 +146,7 @@ def rows(*, seed: int = 4) -> list[Row]:
     found = []
     for thing in things():
         names = _names(thing)
-        found += [Row(PictureScene(thing), name, _PLAIN_SHARE * share) for name, share in zip(names, _shares(len(names)))]
+        found += [Row(PictureScene(thing), name, _PLAIN_SHARE * share) for name, share in zip(names, _shares(len(names)), strict=True)]
         scenes = [scene for layout in _layouts(rng, thing) for scene in _on_grounds(rng, layout)]
         found += [Row(scene, caption(scene), (1 - _PLAIN_SHARE) / len(scenes)) for scene in scenes]
     return found

@@ -73,7 +73,7 @@ def read_latents(path: Path) -> LatentSet:
     extra = _projected_path(path)
     if not extra.is_file():
         return data
-    known = dict(zip(json.loads(extra.with_suffix(".json").read_text(encoding="utf-8")), read_tensors(extra)["conditions"]))
+    known = dict(zip(json.loads(extra.with_suffix(".json").read_text(encoding="utf-8")), read_tensors(extra)["conditions"], strict=True))
     unknown = torch.full_like(data.conditions[0], torch.nan)
     return replace(data, projected=torch.stack([known.get(caption, unknown) for caption in read_captions(path)]))
 
@@ -97,7 +97,7 @@ def read_captions(path: Path) -> list[str]:
 def write_latents(path: Path, latents: Tensor, captions: Sequence[str], weights: Tensor) -> None:
     """Cache a set: latents [n, …] of unit variance, a caption and a weight each."""
     distinct = list(dict.fromkeys(captions))
-    vectors = dict(zip(distinct, encode_texts(distinct)))
+    vectors = dict(zip(distinct, encode_texts(distinct), strict=True))
     tensors = {"latents": latents.half(), "weights": weights, "unconditional": encode_texts([""])[0] * CONDITION_SCALE}
     tensors["conditions"] = (torch.stack([vectors[caption] for caption in captions]) * CONDITION_SCALE).half()
     save_tensors(tensors, path)
@@ -181,7 +181,7 @@ class Average:
     def update(self, network: nn.Module) -> None:
         self._updates += 1
         decay = min(self.decay, (1 + self._updates) / (10 + self._updates))
-        for mine, new in zip(self.network.parameters(), network.parameters()):
+        for mine, new in zip(self.network.parameters(), network.parameters(), strict=True):
             mine.lerp_(new, 1 - decay)
 
     def state_dict(self) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def train_video_unet(
     nn.init.zeros_(unet.conv_out.bias)
     for module in unet.modules():
         if isinstance(module, nn.Conv2d):
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            module.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.0)
 
     def snapshot(average: Any) -> None:

@@ -119,7 +119,7 @@ def write_replies(model: Any, tokenizer: Any, *, path: Path = CHAT_FILE, batch: 
     kept = 0
     with path.open("a") as file:
         for prompts in _batches(sorted((p for p in wanted if p not in done), key=len), batch):
-            for prompt, reply in zip(prompts, _answer(model, tokenizer, prompts, longest)):
+            for prompt, reply in zip(prompts, _answer(model, tokenizer, prompts, longest), strict=True):
                 if reply:
                     kept += 1
                     file.write(json.dumps({"prompt": prompt, "reply": reply}) + "\n")

@@ -61,9 +61,11 @@ def _several(talk: Talk) -> None:
         return
     order = [MODALITIES[i] for i in talk.rng.permutation(3)]
     count = 3 if talk.chance(0.25) else 2
-    scenes = [talk.wish(modality) for modality in order[:count]]
+    order = order[:count]
+    scenes = [talk.wish(modality) for modality in order]
     form = talk.pick(("clause", "noun"))
-    asked = dict(zip("abc", (filled(talk, talk.frame(form, modality), scene) for modality, scene in zip(order, scenes))))
+    wishes = [filled(talk, talk.frame(form, modality), scene) for modality, scene in zip(order, scenes, strict=True)]
+    asked = dict(zip("abc"[:count], wishes, strict=True))
     talk.user(talk.frame(f"{form} join" if count == 2 else f"three {form}s").format(**asked))
     talk.answer(*scenes)
 

@@ -47,7 +47,7 @@ def train_audio_encoder(*, cpu_minutes: float = 8, batch: int = 32, peak: float 
     kinds = torch.tensor([order.index(scene.kind) for scene in scenes])
     answers = {axis: torch.tensor([_answer(scene, axis) for scene in scenes]) for axis in ANSWERS}
     wordings = [encode_texts([kind.name, *kind.synonyms]) for kind in SOUNDS]
-    tower = AudioTower().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    tower = AudioTower().to(memory_format=torch.channels_last)
     heads = nn.ModuleDict({axis: nn.Linear(WIDTH, len(words)) for axis, words in ANSWERS.items()})
     scale = nn.ParameterDict({"log": nn.Parameter(torch.tensor(3.0))})
     learner = nn.ModuleDict({"tower": tower, "heads": heads, "scale": scale})

@@ -50,7 +50,7 @@ class BatchedModel:
         found: dict[int, Reply] = {}
         for begin in range(0, len(order), self._batch):
             chosen = order[begin : begin + self._batch]
-            found.update(zip(chosen, self._answer([prompts[i] for i in chosen])))
+            found.update(zip(chosen, self._answer([prompts[i] for i in chosen]), strict=True))
         return [found[i] for i in range(len(prompts))]
 
     @torch.inference_mode()
@@ -100,13 +100,16 @@ class BatchedModel:
         for _ in range(LONGEST):
             scores = llm.logits(states)
             scores[:, blocked] = -torch.inf
-            tokens = [row.next(int(choice), first_of, signals, self._template.stop_ids) for row, choice in zip(rows, scores.argmax(-1))]
+            tokens = [
+                row.next(int(choice), first_of, signals, self._template.stop_ids)
+                for row, choice in zip(rows, scores.argmax(-1), strict=True)
+            ]
             if all(row.done for row in rows):
                 break
             fed = llm.embed(torch.tensor(tokens))
             mask = torch.cat([mask, torch.ones(len(rows), 1, dtype=torch.long)], dim=1)
             states = llm(fed[:, None], mask, cache=cache)[:, -1]
-            for row, state, embedding in zip(rows, states, fed):
+            for row, state, embedding in zip(rows, states, fed, strict=True):
                 row.note(state, embedding)
         return [self._reply(row) for row in rows]
 

@@ -33,7 +33,7 @@ def draw(logs: Sequence[Path], out: Path) -> None:
     figure, axes = plt.subplots(rows, _COLUMNS, figsize=(4.2 * _COLUMNS, 2.6 * rows), squeeze=False, layout="constrained")
     for axis in axes.flat[len(logs) :]:
         axis.set_axis_off()
-    for axis, log in zip(axes.flat, logs):
+    for axis, log in zip(axes.flat[: len(logs)], logs, strict=True):
         minutes, columns = read_log(log)
         for name, values in columns.items():
             axis.plot(_thin(minutes), _thin(values), label=name.replace("_", " "))

@@ -101,20 +101,20 @@ def routing_of_others(bench: Bench, cases: int) -> Outcome:
     outcomes = [_routed(bench, found) for found in chosen]
     hits = [round(outcome.value * outcome.cases) for outcome in outcomes]
     both = sum(outcome.cases for outcome in outcomes)
-    shares = {path.stem: outcome.value for path, outcome in zip(CASES_OF_OTHERS, outcomes)}
-    details = {path.stem: outcome.details for path, outcome in zip(CASES_OF_OTHERS, outcomes)}
+    shares = {path.stem: outcome.value for path, outcome in zip(CASES_OF_OTHERS, outcomes, strict=True)}
+    details = {path.stem: outcome.details for path, outcome in zip(CASES_OF_OTHERS, outcomes, strict=True)}
     return Outcome(sum(hits) / both, wilson(sum(hits), both), both, {"authors": shares, **details})
 
 
 def _routed(bench: Bench, asked: Sequence[RoutingCase]) -> Outcome:
     replies = bench.ask([case.messages for case in asked])
-    right = [set(reply.modalities) == case.wished for case, reply in zip(asked, replies)]
+    right = [set(reply.modalities) == case.wished for case, reply in zip(asked, replies, strict=True)]
     kinds: dict[str, list[bool]] = {}
-    for case, hit in zip(asked, right):
+    for case, hit in zip(asked, right, strict=True):
         kinds.setdefault(case.kind, []).append(hit)
     missed = [
         {"asked": case.messages[-1].text, "kind": case.kind, "wished": sorted(case.wished), "made": reply.modalities, "said": reply.text}
-        for case, reply, hit in zip(asked, replies, right)
+        for case, reply, hit in zip(asked, replies, right, strict=True)
         if not hit
     ]
     return counted(right, by_kind={kind: f"{sum(hits)}/{len(hits)}" for kind, hits in sorted(kinds.items())}, missed=missed[:60])
@@ -170,7 +170,7 @@ def photos_named(bench: Bench, cases: int) -> Outcome:
         [_question(rng, "image", photo) for photo in photos], load=lambda media: MODALITIES["image"].load(media.info["scene"].file)
     )
     right, said = [], []
-    for photo, reply in zip(photos, replies):
+    for photo, reply in zip(photos, replies, strict=True):
         named = names.first(reply.text) or Names({word: (word,) for word in photo.words}).first(reply.text)  # "shoe" is no thing of ours
         right.append(bool(named & set(photo.words)))
         said.append(f"{photo.path}: {reply.text}")
@@ -182,7 +182,7 @@ def sounds_named(bench: Bench, cases: int) -> Outcome:
     rng = bench.rng(3)
     scenes = [sounds.sample_sound(rng, SOUNDS[i % len(SOUNDS)].name, heldout=True) for i in _spread(cases, len(SOUNDS))]
     heard = sounds.render_many(scenes)  # all that fluidsynth plays, at once
-    clips = {id(scene): clip for scene, clip in zip(scenes, heard)}
+    clips = {id(scene): clip for scene, clip in zip(scenes, heard, strict=True)}
 
     def load(media: Media) -> AudioClip:
         return uploaded("audio", AudioClip(clips[id(media.info["scene"])]))
@@ -195,11 +195,13 @@ def videos_named(bench: Bench, cases: int) -> Outcome:
     rng = bench.rng(4)
     scenes = [videos.sample_video(rng, held_out=True, plain=1.0, jitter=0.5) for _ in range(cases)]
     replies = bench.ask([_question(rng, "video", scene) for scene in scenes])
-    thing_right = [scene.picture.thing.name in thing_names().first(reply.text) for scene, reply in zip(scenes, replies)]
-    motion_right = [scene.motion in motion_names().first(thing_names().without_first(reply.text)) for scene, reply in zip(scenes, replies)]
-    said = [f"{videos.caption(scene)}: {reply.text}" for scene, reply in zip(scenes, replies)]
+    thing_right = [scene.picture.thing.name in thing_names().first(reply.text) for scene, reply in zip(scenes, replies, strict=True)]
+    motion_right = [
+        scene.motion in motion_names().first(thing_names().without_first(reply.text)) for scene, reply in zip(scenes, replies, strict=True)
+    ]
+    said = [f"{videos.caption(scene)}: {reply.text}" for scene, reply in zip(scenes, replies, strict=True)]
     parts = {"thing": float(np.mean(thing_right)), "motion": float(np.mean(motion_right))}
-    return counted([a and b for a, b in zip(thing_right, motion_right)], **parts, replies=said[:60])
+    return counted([a and b for a, b in zip(thing_right, motion_right, strict=True)], **parts, replies=said[:60])
 
 
 def _named(
@@ -213,8 +215,8 @@ def _named(
     load: Callable[[Media], Any] | None = None,
 ) -> Outcome:
     replies = bench.ask([_question(rng, modality, scene) for scene in scenes], load=load)
-    right = [wanted(scene) in names.first(reply.text) for scene, reply in zip(scenes, replies)]
-    missed = [f"{wanted(scene)}: {reply.text}" for scene, reply, hit in zip(scenes, replies, right) if not hit]
+    right = [wanted(scene) in names.first(reply.text) for scene, reply in zip(scenes, replies, strict=True)]
+    missed = [f"{wanted(scene)}: {reply.text}" for scene, reply, hit in zip(scenes, replies, right, strict=True) if not hit]
     return counted(right, missed=missed[:80])
 
 
@@ -262,7 +264,10 @@ def videos_made(bench: Bench, cases: int) -> Outcome:
     wanted = [(scene.picture.thing.name, scene.motion) for scene in scenes]
     cells = [(made[i], videos.caption(scenes[i]), " ".join(judged[i]), tuple(judged[i]) == wanted[i]) for i in range(len(scenes))]
     _sheet(bench, "videos.png", cells, lambda content: strip(content.frames), columns=3)
-    parts = {what: float(np.mean([seen[k] == want[k] for seen, want in zip(judged, wanted)])) for k, what in enumerate(("thing", "motion"))}
+    parts = {
+        what: float(np.mean([seen[k] == want[k] for seen, want in zip(judged, wanted, strict=True)]))
+        for k, what in enumerate(("thing", "motion"))
+    }
     return counted([hit for *_, hit in cells], **parts, missed=[f"{wish}: {seen}" for _, wish, seen, hit in cells if not hit][:80])
 
 
@@ -272,11 +277,13 @@ def pictures_to_order(bench: Bench, cases: int) -> Outcome:
     judge = load_judge("attributes")
     scenes = [sample_order(rng) for _ in range(cases)]
     made = _wished(bench, "image", [(pictures.caption(scene), pictures.caption(scene)) for scene in scenes], rng)
-    judged = [judge.name(content, scene.thing) if content is not None else ("", 0, "") for content, scene in zip(made, scenes)]
+    judged = [judge.name(content, scene.thing) if content is not None else ("", 0, "") for content, scene in zip(made, scenes, strict=True)]
     wanted = [(scene.colour, scene.count, scene.background) for scene in scenes]
     cells = [(made[i], pictures.caption(scenes[i]), "{1} {0} on {2}".format(*judged[i]), judged[i] == wanted[i]) for i in range(cases)]
     _sheet(bench, "orders.png", cells, lambda content: content)
-    parts = {what: float(np.mean([seen[k] == want[k] for seen, want in zip(judged, wanted)])) for k, what in enumerate(_ORDERED)}
+    parts = {
+        what: float(np.mean([seen[k] == want[k] for seen, want in zip(judged, wanted, strict=True)])) for k, what in enumerate(_ORDERED)
+    }
     return counted([hit for *_, hit in cells], **parts, missed=[f"{wish}: {seen}" for _, wish, seen, hit in cells if not hit][:80])
 
 

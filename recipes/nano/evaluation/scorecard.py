@@ -22,8 +22,10 @@ from nextgpt_core.errors import NextGPTError
 from recipes.nano.evaluation import measures
 from recipes.nano.evaluation.judges.accuracy import judge_accuracies
 from recipes.nano.evaluation.measures import Bench, Outcome
+from recipes.nano.paths import ROOT
 
 log = logging.getLogger(__name__)
+OUT = ROOT / "outputs" / "scorecard"
 JUDGE_FLOOR = 0.9  # a judge that is worse on reference items does not count
 
 
@@ -94,8 +96,8 @@ class Scorecard:
         for row in self.rows:
             value, interval, judge = "-", "", "" if row.judge_accuracy is None else f"{row.judge_accuracy:.1%}"
             if row.value is not None and row.interval is not None:
-                shown = (lambda x: f"{x:.3f}") if row.at_most else (lambda x: f"{x:.1%}")
-                value, interval = shown(row.value), f"{shown(row.interval[0])} - {shown(row.interval[1])}"
+                shown = "{:.3f}" if row.at_most else "{:.1%}"
+                value, interval = shown.format(row.value), f"{shown} - {shown}".format(*row.interval)
             floor = f"{row.floor:.2f}" if row.at_most else f"{row.floor:.0%}"
             result = row.note or ("passed" if row.passed else "missed")
             lines.append(f"{row.name:<30}{value:>8}  {interval:<17}{floor:>7}{row.cases:>7}{judge:>8}  {result}")
@@ -161,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="launch.py eval", description="Print the scorecard of a preset.")
     parser.add_argument("preset", nargs="?", default="nano")
     parser.add_argument("--quick", action="store_true", help="a sample of every measure, in about five minutes")
-    parser.add_argument("--out", type=Path, default=Path("outputs/scorecard"), help="folder for scorecard.json and the contact sheets")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder for scorecard.json and the contact sheets (default: %(default)s)")
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="only measures whose names begin so")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING)

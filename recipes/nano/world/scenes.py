@@ -11,6 +11,7 @@ from recipes.nano.world import pictures, videos
 from recipes.nano.world.pictures import PictureScene
 from recipes.nano.world.sounds import catalogue as sounds
 from recipes.nano.world.sounds.catalogue import SoundScene
+from recipes.nano.world.sprites import MAIN_STYLE
 from recipes.nano.world.things import things
 from recipes.nano.world.videos import VideoScene
 
@@ -31,14 +32,14 @@ class MediaSource(Protocol):
 class RenderedScenes:
     """Scenes drawn afresh; whoever uses the dialogue renders them from `info["scene"]`."""
 
-    def __init__(self, *, styles: tuple[str, ...] = (pictures.MAIN_STYLE,)) -> None:
+    def __init__(self, *, styles: tuple[str, ...] = (MAIN_STYLE,)) -> None:
         self.styles = styles
 
     def draw(self, rng: np.random.Generator, modality: str) -> tuple[Scene, dict[str, Any]]:
         return random_scene(rng, modality, styles=self.styles), {}
 
 
-def random_scene(rng: np.random.Generator, modality: str, *, styles: tuple[str, ...] = (pictures.MAIN_STYLE,)) -> Scene:
+def random_scene(rng: np.random.Generator, modality: str, *, styles: tuple[str, ...] = (MAIN_STYLE,)) -> Scene:
     """A scene as a wish or a sent file may have it: plain in about half of the cases."""
     if modality == "image":
         return pictures.sample_picture(rng, styles=styles, canonical=0.5)
@@ -83,7 +84,7 @@ def wished(scene: Scene) -> Scene:
 
 def plain(picture: PictureScene) -> PictureScene:
     """The same picture without what cannot be said of it."""
-    return replace(picture, style=pictures.MAIN_STYLE, hexcode="", shift=(0.0, 0.0), zoom=1.0, turn=0.0, flip=False)
+    return replace(picture, style=MAIN_STYLE, hexcode="", shift=(0.0, 0.0), zoom=1.0, turn=0.0, flip=False)
 
 
 def movable(picture: PictureScene) -> PictureScene:

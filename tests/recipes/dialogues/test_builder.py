@@ -35,7 +35,7 @@ def dialogues(replies: None) -> list[Dialogue]:
 
 
 def turns(dialogue: Dialogue) -> list[tuple[Message, Message]]:
-    return list(zip(dialogue[::2], dialogue[1::2]))
+    return list(zip(dialogue[::2], dialogue[1::2], strict=True))
 
 
 def test_every_pair_of_modalities_is_there(dialogues: list[Dialogue]):
@@ -65,7 +65,7 @@ def test_what_is_made_is_said(dialogues: list[Dialogue]):
     """The caption stands in the sentence before the file: there the signal tokens find it."""
     for dialogue in dialogues:
         for message in dialogue[1::2]:
-            for text, media in zip(message.parts[::2], message.parts[1::2]):
+            for text, media in zip(message.parts[::2], message.parts[1::2], strict=True):
                 assert media.info["caption"] in text
 
 

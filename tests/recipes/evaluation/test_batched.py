@@ -40,7 +40,7 @@ def test_replies_equal_the_engines(model, template, monkeypatch):
     monkeypatch.setattr(batched, "LONGEST", 20)
     found = BatchedModel(model, template, batch=3).replies(conversations(), contents={Path("a.png"): PICTURE})
     spans = 0
-    for conversation, reply in zip(conversations(), found):
+    for conversation, reply in zip(conversations(), found, strict=True):
         prompt = embed_pieces(template(conversation), llm=model.llm, vectors=lambda media: model.perceive(media.modality, PICTURE))
         context = Context(model.llm)
         state = context.read(prompt, cancelled=lambda: False)
@@ -51,7 +51,7 @@ def test_replies_equal_the_engines(model, template, monkeypatch):
         assert reply.text == "".join(event.text for event in events if isinstance(event, Text)).strip()
         assert reply.modalities == [event.modality for event in wanted][: len(reply.modalities)]
         assert len(wanted) - len(reply.modalities) <= 1  # a span at the very end may be cut in the batch
-        for (modality, condition), event in zip(reply.conditions, wanted):
+        for (modality, condition), event in zip(reply.conditions, wanted, strict=True):
             expected = model.condition(modality, event.states[None], event.embeddings[None])[0]
             assert (condition - expected).abs().max() < 1e-4
         spans += len(reply.conditions)
@@ -62,7 +62,7 @@ def test_media_equal_the_decoders_own(model, template):
     shape = model.decoders["image"].condition_shape
     conditions = [torch.randn(shape, generator=torch.Generator().manual_seed(i)) for i in range(3)]
     made = list(BatchedModel(model, template).make("image", conditions, seed=5, batch=2))
-    for i, (picture, condition) in enumerate(zip(made, conditions)):
+    for i, (picture, condition) in enumerate(zip(made, conditions, strict=True)):
         decoder = model.decoders["image"]
         alone = decoder.generate(condition, settings=decoder.defaults, generator=torch.Generator().manual_seed(5 + i))
         assert np.abs(picture.astype(int) - alone.astype(int)).max() <= 1

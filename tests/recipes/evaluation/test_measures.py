@@ -93,7 +93,7 @@ def test_the_judge_of_orders_reads_drawings(monkeypatch):
     judge, rng = attribute_judge.AttributeJudge.from_file(), np.random.default_rng(0)
     scenes = [attribute_judge.sample_order(rng, jitter=1.0) for _ in range(30)]
     found = [judge.name(pictures.render(scene, 128), scene.thing) for scene in scenes]
-    assert sum(seen == (scene.colour, scene.count, scene.background) for seen, scene in zip(found, scenes)) >= 28
+    assert sum(seen == (scene.colour, scene.count, scene.background) for seen, scene in zip(found, scenes, strict=True)) >= 28
 
 
 def test_a_missing_decoder_is_told(bench, monkeypatch):

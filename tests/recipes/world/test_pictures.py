@@ -105,7 +105,7 @@ class Recorder(torch.nn.Module):
         self.layer = torch.nn.Conv2d(2, 2, 1)
 
 
-def test_the_denoiser_learns_and_resumes(tmp_path: Path) -> None:
+def test_the_denoiser_learns_and_resumes(tmp_path: Path, counted_seconds: int) -> None:
     from recipes.nano.decoders.unet import LatentSet, train_denoiser
 
     torch.manual_seed(0)
@@ -115,8 +115,8 @@ def test_the_denoiser_learns_and_resumes(tmp_path: Path) -> None:
         return unet.layer(noisy)
 
     how: dict[str, Any] = {"predict": predict, "run": tmp_path, "batch": 4, "peak": 1e-2}
-    train_denoiser(Recorder(), data, cpu_minutes=0.02, **how)
+    train_denoiser(Recorder(), data, cpu_minutes=0.5, **how)
     first = (tmp_path / "log.csv").read_text().splitlines()
-    train_denoiser(Recorder(), data, cpu_minutes=0.03, **how)
+    train_denoiser(Recorder(), data, cpu_minutes=0.75, **how)
     second = (tmp_path / "log.csv").read_text().splitlines()
     assert second[: len(first)] == first and len(second) > len(first)

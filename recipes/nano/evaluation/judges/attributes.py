@@ -51,7 +51,7 @@ def judge_accuracy(judge: AttributeJudge) -> float:
     rng = np.random.default_rng(11)
     scenes = [sample_order(rng, jitter=1.0) for _ in range(_REFERENCES)]
     wanted = [(scene.colour, scene.count, scene.background) for scene in scenes]
-    return float(np.mean([judge.name(render(scene, 128), scene.thing) == right for scene, right in zip(scenes, wanted)]))
+    return float(np.mean([judge.name(render(scene, 128), scene.thing) == right for scene, right in zip(scenes, wanted, strict=True)]))
 
 
 def _small(picture: np.ndarray) -> np.ndarray:

@@ -66,7 +66,7 @@ def train_audio_judge(*, cpu_minutes: float = 4, batch: int = 48, peak: float = 
     samples, scenes = sound_set("train")
     order = [kind.name for kind in SOUNDS]
     kinds = torch.tensor([order.index(scene.kind) for scene in scenes])
-    judge = AudioJudge().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    judge = AudioJudge().to(memory_format=torch.channels_last)
     optimizer = Muon(judge, lr=peak, weight_decay=0.02, adam=("head", "layers.0"))
     session = Session(run, budget=Budget(cpu_seconds=cpu_minutes * 60), state={"judge": judge, "optimizer": optimizer})
     for step in session.steps():
@@ -92,7 +92,7 @@ def judge_accuracy(judge: AudioJudge) -> float:
     """The share of held-out reference sounds (unseen keys, velocities; noise) that the judge names."""
     samples, scenes = sound_set("heldout")
     named = [name for i in range(0, len(samples), 32) for name in judge.name(samples[i : i + 32] / 32767)]
-    return float(np.mean([name == scene.kind for name, scene in zip(named, scenes)]))
+    return float(np.mean([name == scene.kind for name, scene in zip(named, scenes, strict=True)]))
 
 
 def _filter(inputs: int, outputs: int, *, size: int = 3, stride: int = 2) -> nn.Module:

@@ -66,7 +66,7 @@ def train_image_judge(*, cpu_minutes: float = 10, batch: int = 64, peak: float =
     """Train on fresh random scenes, export WEIGHTS, log the accuracy on held-out ones."""
     torch.manual_seed(7)
     rng = np.random.default_rng(7)
-    judge = ImageJudge().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    judge = ImageJudge().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(judge.parameters(), lr=peak, weight_decay=0.02)
     session = Session(run, budget=Budget(cpu_seconds=cpu_minutes * 60), state={"judge": judge, "optimizer": optimizer})
     for step in session.steps():

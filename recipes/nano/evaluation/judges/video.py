@@ -68,7 +68,7 @@ def judge_accuracy(judge: VideoJudge, *, tests: int = 400, seed: int = 99) -> fl
     rng = np.random.default_rng(seed)
     scenes = [sample_video(rng, held_out=bool(rng.random() < 0.1), plain=1.0) for _ in range(tests)]
     named = judge.name(np.stack([render(scene, 128) for scene in scenes]))
-    return float(np.mean([said == (scene.picture.thing.name, scene.motion) for said, scene in zip(named, scenes)]))
+    return float(np.mean([said == (scene.picture.thing.name, scene.motion) for said, scene in zip(named, scenes, strict=True)]))
 
 
 def references() -> tuple[Tensor, Tensor]:
