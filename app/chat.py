@@ -26,6 +26,7 @@ from starlette.middleware import Middleware
 from app.actions import Actions, Update, choices_from
 from app.controls import SETTINGS, controls, example_message, examples
 from app.files import FileStore
+from app.first import FirstScript
 from app.i18n import language_of, say, translations
 from app.jobs import Desk, TurnMaker
 from app.library import Library
@@ -343,7 +344,7 @@ def serve(
         enable_monitoring=False,
         state_session_capacity=MAX_SESSIONS,
         run_history=False,  # Gradio would keep a second copy of what was sent, here or at Hugging Face
-        app_kwargs={"middleware": [private, Middleware(KeptStreams)]},
+        app_kwargs={"middleware": [Middleware(FirstScript), private, Middleware(KeptStreams)]},
     )
     if wait:
         page.block_thread()
