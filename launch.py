@@ -21,7 +21,7 @@ from pathlib import Path
 OLDEST = (3, 11)  # transformers and numpy ask for it
 if sys.version_info < OLDEST:  # here and with old words, because such a Python cannot read what follows
     found = ".".join(str(part) for part in sys.version_info[:3])
-    others = [name for name in ("python3.13", "python3.12", "python3.11") if shutil.which(name)]
+    others = [name for name in ("python3.11", "python3.12", "python3.13", "python3.14") if shutil.which(name)]
     advice = (
         f"start it with the newer one that is here: {others[0]} launch.py" if others else "get one from https://www.python.org/downloads"
     )
@@ -151,8 +151,8 @@ def make_environment() -> None:
     done = subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], capture_output=True, text=True, errors="replace")
     if done.returncode:
         raise InstallFailed(
-            f"The environment could not be made: {last_line(done.stdout + done.stderr)}\nPut the project into a folder that you may write "
-            "to and on a disk with room, and start again; or prepare an environment yourself and set NEXTGPT_NO_VENV=1."
+            f"The environment could not be made: {reason(done.stdout + done.stderr, done.returncode)}\nPut the project into a folder that "
+            "you may write to and on a disk with room, and start again; or prepare an environment yourself and set NEXTGPT_NO_VENV=1."
         )
 
 
@@ -162,8 +162,8 @@ def install(python: Path, names: list[str], fresh: bool) -> None:
     log.unlink(missing_ok=True)
     index = torch_index()
     if fresh:
-        cuda = sys.platform == "linux" and not index
-        print(f"Once, {'up to 3 GB (with CUDA)' if cuda else 'about 0.5 GB'} is downloaded.", flush=True)
+        small = index or sys.platform != "linux"
+        print(f"{'About 0.4 GB' if small else 'Up to 3 GB (torch may bring CUDA)'} will be downloaded, once.", flush=True)
     if index:  # alone and without what it needs, so that nothing else comes from there; where it fails, the plain index has it as well
         with contextlib.suppress(InstallFailed):
             pip(python, log, "--no-deps", "--index-url", index, "--constraint", str(ROOT / "requirements.txt"), "torch")
@@ -205,7 +205,7 @@ def pip(python: Path, log: Path, *arguments: str) -> None:
     if not sys.dont_write_bytecode:  # each import compiles what it needs, a quarter of what there is
         command.append("--no-compile")
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
-    with open(log, "ab") as sink:
+    with log.open("ab") as sink:
         begin = sink.tell()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, env=environment)
 
@@ -227,8 +227,8 @@ def pip(python: Path, log: Path, *arguments: str) -> None:
         line.clear()
     if process.returncode:
         raise InstallFailed(
-            f"The packages could not be installed: {reason(said())}\nCheck the connection and the room on the disk, and start again. "
-            f"All that pip said is in {log}"
+            f"The packages could not be installed: {reason(said(), process.returncode)}\nCheck the connection and the room on the disk, "
+            f"and start again. All that pip said is in {log}"
         )
 
 
@@ -276,9 +276,11 @@ def progress(said: str, unpacked: int) -> str:
     return f"{name} ({number} {unit}), {len(wheels)} packages and {together:,.0f} MB so far"
 
 
-def reason(said: str) -> str:
-    """The line of pip's that says why it failed. Of an index that could not be reached it says only that nothing fits, at the end."""
-    errors = re.findall(r"^ *(?:ERROR|error): *(.+)$", said, re.MULTILINE)
+def reason(said: str, status: int) -> str:
+    """The line that says why pip or venv failed. Of an index that could not be reached, pip says at the end only that nothing fits."""
+    if status < 0:
+        return f"it was stopped from outside by signal {-status}" + (" (memory may have run out)" if status == -9 else "")
+    errors = re.findall(r"^ *(?:ERROR|Error|error): *(.+)$", said, re.MULTILINE)
     broken = re.findall(r"^WARNING: Retrying .* after connection broken by (.+): \S+$", said, re.MULTILINE)
     if broken and errors and "No matching distribution" in errors[-1]:
         why = re.split(r": |, '", broken[-1])[-1]

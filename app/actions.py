@@ -47,6 +47,9 @@ def _checked(path: Path, modified: int, size: int) -> Checked:
     return check(path)
 
 
+NO_KEY = "\u2060"  # a word joiner: no width, and in no key
+
+
 class Actions:
     """The events of the page. They give Updates; chat.py turns those into Gradio's. After each, `follow` shows an answer in the making."""
 
@@ -385,5 +388,6 @@ def _with_file(tab: Tab, message: Any, path: str) -> Update:
 
 
 def _title(conversation: Conversation, language: str) -> str:
-    title = conversation.title or say("untitled", language)
+    """The name in the list. It begins with an invisible sign: Gradio translates labels that are a key, which a person may type: "hello"."""
+    title = NO_KEY + (conversation.title or say("untitled", language))
     return f"{title} ({conversation.note})" if conversation.note else title

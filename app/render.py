@@ -47,7 +47,7 @@ class Renderer:
         return messages
 
     def _turn(self, turn: Turn, number: int, language: str, waiting: str = "") -> list[Message]:
-        asked = [self._file(file, language) for file in turn.files]
+        asked = [self._file(file, language, made=False) for file in turn.files]
         asked += [text(turn.text)] if turn.text else []
         return [
             message("user", asked or [text(" ")]),
@@ -92,9 +92,10 @@ class Renderer:
             f'<button type="button" data-nx="use:{reference}">{say("use", language)}</button>'
             f'<a href="{escape(url)}" download="{file.modality}{self._store.path(file).suffix}">{say("download", language)}</a></div>'
         )
-        return [self._file(file, language), self._html(below)]
+        return [self._file(file, language, made=True), self._html(below)]
 
-    def _file(self, file: StoredFile, language: str) -> Content:
+    def _file(self, file: StoredFile, language: str, *, made: bool) -> Content:
+        """What was `made` is silent and short: it moves by itself. What a person sent waits to be played."""
         path = self._store.path(file)
         if not path.is_file():
             return self._notice(say("gone", language, noun=noun(file.modality, language)))
@@ -105,7 +106,7 @@ class Renderer:
             mime = f"{file.modality}/{path.suffix[1:]}"
         value = {"path": str(path), "url": address(path), "mime_type": mime, "orig_name": path.name}
         kind = mime.partition("/")[0]
-        return component(kind, value, {"loop": True, "autoplay": True} if kind == "video" else {})
+        return component(kind, value, {"loop": True, "autoplay": True} if kind == "video" and made else {})
 
     def _notice(self, sentence: str, kind: str = "quiet") -> Content:
         return self._html(f'<p class="nx-notice {kind}">{escape(sentence)}</p>')

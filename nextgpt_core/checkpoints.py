@@ -23,6 +23,7 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 MANIFEST_FILE = "manifest.json"
 _EQUAL = "equal"  # key of the metadata that names tensors stored under another name
 _LARGE = 1 << 15  # elements
+_NESTED = ("module", "state_dict", "model_state_dict")  # DeepSpeed, Lightning, many others
 _OLD_PICKLE = b"\x80"  # how a pickle begins that is not in a zip
 
 
@@ -64,6 +65,8 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError) as error:
         raise _damaged(path, error) from error
+    if isinstance(found, Mapping):  # training programs put the state dict beside the optimizer's
+        found = next((found[key] for key in _NESTED if isinstance(found.get(key), Mapping)), found)
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise CheckpointMismatch(f"{path} is not a plain table of weights; give a state dict.")
     return {key: value.detach() for key, value in found.items()}
@@ -245,6 +248,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not isinstance(found.get("parts"), dict):
         raise CheckpointMismatch(f"{path} lists no parts; convert the published file again.")
     return found
+
+
+def update_manifest(folder: Path, names: Iterable[str]) -> None:
+    """Record files that were written over, trained further for instance, so that they are what the folder's manifest says."""
+    known = read_manifest(folder)
+    facts = {key: value for key, value in known.items() if key != "parts"}
+    write_manifest(folder, {**known["parts"], **dict.fromkeys(names)}, {**facts, "changed_here": True})
 
 
 def verify_manifest(folder: Path) -> list[str]:

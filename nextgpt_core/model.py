@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nextgpt_core.checkpoints import load_strict, read_tensors, save_tensors
+from nextgpt_core.checkpoints import MANIFEST_FILE, load_strict, read_tensors, save_tensors, update_manifest
 from nextgpt_core.decoders.base import Decoder
 from nextgpt_core.encoders.base import Encoder
 from nextgpt_core.errors import CheckpointError
@@ -106,3 +106,5 @@ class NextGPT(nn.Module):
         for part, name in TRAINED_FILES.items():
             tensors = self.llm.token_state(base=True) if part == "tokens" else self.trained_state(part)
             save_tensors(tensors, folder / name, dtype=dtype)
+        if (folder / MANIFEST_FILE).is_file():  # of a converted folder: without this, loading would take them for damaged
+            update_manifest(folder, TRAINED_FILES.values())

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaModel
 
 from nextgpt_core.checkpoints import read_pickle, refuse_mismatch, save_tensors, sha256, write_manifest, writing
 from nextgpt_core.config import Preset
-from nextgpt_core.errors import CheckpointError, CheckpointMismatch
+from nextgpt_core.errors import CheckpointError, CheckpointMismatch, ConfigError
 from nextgpt_core.projections.input import InputProjection
 from nextgpt_core.projections.output import OutputProjection
+from nextgpt_core.published.architectures import LANGUAGE_MODELS
 from nextgpt_core.published.token_order import TOLD, UNKNOWN
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 _OUTPUT_NAMES = {"image": "gen_text_hidden_fcs.0", "video": "gen_text_hidden_fcs_video.0", "audio": "gen_text_hidden_fcs_audio.0"}
 _LLAMA_LAYERS = {4096: 32, 5120: 40}  # width -> layers of 7B and 13B, where the language model itself is not there to be asked
 _NEW_ROWS = 0.02  # the standard deviation of rows that transformers adds to a Llama's tables
+_WRAPPERS = re.compile(r"^((_forward_module|_orig_mod|module|llama_model|base_model\.model|model)\.)+")  # DeepSpeed, torch, upstream, peft
 _TABLES = {"embed_tokens.weight": "input", "lm_head.weight": "output"}
 
 
@@ -68,9 +71,9 @@ def published_shapes(preset: Preset, layers: int) -> dict[str, tuple[int, ...]]:
     rows = preset.llm.vocabulary + len(preset.added_tokens)
     shapes: dict[str, tuple[int, ...]] = {name: (rows, width) for name in _TABLES}
     for layer in range(layers):
-        for target in preset.lora.targets:
-            shapes[f"layers.{layer}.self_attn.{target}.lora_A.weight"] = (preset.lora.rank, width)
-            shapes[f"layers.{layer}.self_attn.{target}.lora_B.weight"] = (width, preset.lora.rank)
+        for name, (out, into) in _adapted(preset).items():
+            shapes[f"layers.{layer}.{name}.lora_A.weight"] = (preset.lora.rank, into)
+            shapes[f"layers.{layer}.{name}.lora_B.weight"] = (out, preset.lora.rank)
     for name, shape in _module_shapes(_input_projection(preset)).items():
         shapes[name.replace("networks.shared", "llama_proj")] = shape
     for modality, projection in _output_projections(preset).items():
@@ -103,10 +106,10 @@ def split(found: Mapping[str, Tensor], preset: Preset) -> dict[str, dict[str, Te
 
 
 def _canonical(tensors: Mapping[str, Tensor], *, name: str) -> dict[str, Tensor]:
-    """Keys without what differs between versions of peft and between the stages' wrappers."""
+    """Keys without what differs between versions of peft, and without the prefixes of whatever the model was wrapped in."""
     plain: dict[str, Tensor] = {}
     for key, value in tensors.items():
-        short = re.sub(r"^(llama_model\.)?(base_model\.model\.)?(model\.)?", "", key)
+        short = _WRAPPERS.sub("", key)
         short = re.sub(r"\.(lora_[AB])\.default\.", r".\1.", short)
         if short in plain:
             raise CheckpointMismatch(f"{name} holds {short} twice, in two spellings; it was put together from two files.")
@@ -115,7 +118,17 @@ def _canonical(tensors: Mapping[str, Tensor], *, name: str) -> dict[str, Tensor]
 
 
 def _refuse_other_stages(found: Mapping[str, Tensor], *, name: str) -> None:
+    if found and all(".lora_" in key for key in found):
+        raise CheckpointMismatch(
+            f"{name} is a bare adapter, as peft saves it (adapter_model): the projections and the tokens' rows are not in it; "
+            "give the file that holds the whole trained state dict."
+        )
     if not any(".lora_" in key for key in found):
+        if "non_lora" in name:
+            raise CheckpointMismatch(
+                f"{name} holds what was trained beside an adapter, without the adapter itself (adapter_model.* lies beside it); "
+                "save the whole trained state dict in one file, adapter included, and give that."
+            )
         raise CheckpointMismatch(
             f"{name} has no LoRA matrices: it is a stage-1 or stage-2 file, or another model's; give the stage-3 pytorch_model.pt."
         )
@@ -177,6 +190,22 @@ def _layers(preset: Preset) -> int:
     if preset.llm.width not in _LLAMA_LAYERS:
         raise CheckpointError(f"{config} is not there, so the number of layers is not known; fetch the language model first.")
     return _LLAMA_LAYERS[preset.llm.width]
+
+
+def _adapted(preset: Preset) -> dict[str, tuple[int, int]]:
+    """The linear layers of one of the language model's layers that have an adapter: name -> [out, in], as the network itself has them."""
+    config = preset.file(preset.llm.path) / "config.json"
+    said = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else LANGUAGE_MODELS.get(preset.llm.path, {})
+    width = preset.llm.width
+    sizes = {"hidden_size": width, "num_attention_heads": 1, "intermediate_size": width} | said | {"num_hidden_layers": 1, "vocab_size": 1}
+    with torch.device("meta"):
+        layer = LlamaModel(LlamaConfig(**sizes)).layers[0]
+    linear = {name: module for name, module in layer.named_modules() if isinstance(module, nn.Linear)}
+    found = {name: tuple(module.weight.shape) for name, module in linear.items() if name.rpartition(".")[2] in preset.lora.targets}
+    if unknown := sorted(set(preset.lora.targets) - {name.rpartition(".")[2] for name in found}):
+        known = sorted(name.rpartition(".")[2] for name in linear)
+        raise ConfigError(f"{preset.name}: lora.targets names {unknown[0]}; the language model has {', '.join(known)}.")
+    return found
 
 
 def _input_projection(preset: Preset) -> nn.Module:

@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from nextgpt_core.build import assemble_around
 from nextgpt_core.checkpoints import read_manifest, save_tensors, verify_manifest
 from nextgpt_core.config import Preset, load_preset
-from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing
+from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing, ConfigError
 from nextgpt_core.llm.language_model import LanguageModel
 from nextgpt_core.published.convert import convert, published_shapes
 from tests.golden_rules import golden_json
@@ -273,3 +273,72 @@ def test_manifest_finds_what_changed(tmp_path, preset):
     (preset.folder / "manifest.json").write_text("{}")
     with pytest.raises(CheckpointMismatch, match="lists no parts"):
         read_manifest(preset.folder)
+
+
+def with_llama(preset: Preset, **sizes: int) -> Preset:
+    """The preset with another language model's config."""
+    LlamaConfig(**{**llama_config(LAYERS).to_dict(), **sizes}).save_pretrained(preset.file(preset.llm.path))
+    return preset
+
+
+@pytest.mark.parametrize("sizes", [{"num_key_value_heads": 2}, {"head_dim": 8}, {"num_key_value_heads": 1, "head_dim": 6}], ids=str)
+def test_adapters_have_the_shapes_that_peft_gives_them(preset, sizes):
+    """Grouped queries, explicit head widths and adapters on the MLP: asked of the network, not computed by hand."""
+    targets = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    preset = dataclasses.replace(with_llama(preset, **sizes), lora=dataclasses.replace(preset.lora, targets=targets))
+    network = LlamaForCausalLM(LlamaConfig.from_pretrained(preset.file(preset.llm.path))).model
+    llm = LanguageModel(network, tokenizer=ByteTokenizer(), added_tokens=preset.added_tokens)
+    llm.add_lora(rank=preset.lora.rank, alpha=4, targets=targets)
+    wanted = {name: tuple(value.shape) for name, value in llm.lora_state().items()}
+    shapes = published_shapes(preset, LAYERS)
+    assert {name: shape for name, shape in shapes.items() if ".lora_" in name} == wanted and len(wanted) == LAYERS * 14
+
+
+def test_an_adapter_on_a_layer_that_is_not_there_is_named(preset):
+    with pytest.raises(ConfigError, match=r"lora.targets names c_attn; the language model has .*q_proj"):
+        published_shapes(dataclasses.replace(preset, lora=dataclasses.replace(preset.lora, targets=("q_proj", "c_attn"))), LAYERS)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_forward_module.", "module._orig_mod.", "_orig_mod.module."])
+def test_what_a_model_was_wrapped_in_does_not_matter(tmp_path, preset, prefix):
+    tensors = {prefix + name: value for name, value in published(preset).items()}
+    (tmp_path / "added_tokens.json").write_text(json.dumps(published_ids(preset)))
+    convert(write(tmp_path / "pytorch_model.pt", tensors), preset, folder=tmp_path / "out")
+    convert(write(tmp_path / "pytorch_model.pt", published(preset)), preset, folder=tmp_path / "plain")
+    for name in read_manifest(tmp_path / "plain")["parts"]:
+        assert load_file(tmp_path / "out" / name).keys() == load_file(tmp_path / "plain" / name).keys()
+
+
+@pytest.mark.parametrize("key", ["module", "state_dict", "model_state_dict"])
+def test_a_training_programs_checkpoint_is_read_through(tmp_path, preset, key):
+    torch.save({key: published(preset), "epoch": 3}, tmp_path / "mp_rank_00_model_states.pt")
+    assert convert(tmp_path / "mp_rank_00_model_states.pt", preset, folder=tmp_path / "out").is_file()
+
+
+def test_halves_of_a_checkpoint_are_named_for_what_they_are(tmp_path, preset):
+    tensors = published(preset)
+    rest = write(tmp_path / "non_lora_trainables.bin", {name: value for name, value in tensors.items() if ".lora_" not in name})
+    with pytest.raises(CheckpointMismatch, match="beside an adapter, without the adapter itself"):
+        convert(rest, preset, folder=tmp_path / "out")
+    adapter = write(tmp_path / "adapter_model.bin", {name: value for name, value in tensors.items() if ".lora_" in name})
+    with pytest.raises(CheckpointMismatch, match="is a bare adapter"):
+        convert(adapter, preset, folder=tmp_path / "out")
+
+
+def test_weights_that_were_trained_further_are_what_the_folder_says(tmp_path, preset):
+    convert(write(tmp_path / "pytorch_model.pt", published(preset)), preset)
+    known = read_manifest(preset.folder)
+    network = LlamaForCausalLM(llama_config(LAYERS)).model
+    llm = LanguageModel(
+        network, tokenizer=ByteTokenizer(), added_tokens=preset.added_tokens, output_table=torch.zeros(ByteTokenizer.size, WIDTH)
+    )
+    llm.add_lora(rank=preset.lora.rank, alpha=4, targets=preset.lora.targets)
+    model = assemble_around(preset, llm)
+    model.load_trained(preset.folder)
+    with torch.no_grad():
+        llm.added_input += 1
+    model.save_trained(preset.folder)
+    assert verify_manifest(preset.folder) == []
+    now = read_manifest(preset.folder)
+    assert now["parts"]["tokens.safetensors"] != known["parts"]["tokens.safetensors"] and now["changed_here"] is True
+    assert {key: now[key] for key in known if key != "parts"} == {key: known[key] for key in known if key != "parts"}
