@@ -1,5 +1,6 @@
 """The chat page: layout and wiring. What the events do is in actions.py, how answers look in render.py."""
 
+import json
 import logging
 import os
 import threading
@@ -13,8 +14,10 @@ from typing import Any
 # Set before Gradio is imported: no analytics, no look-ups of newer versions, no hub.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# Gradio asks matplotlib, where it is installed, for its backend at every event: the first one would import all of it.
+# Gradio asks matplotlib, where it is installed, for its backend at every event.
 os.environ.setdefault("MPLBACKEND", "agg")
+# Gradio would make tables of all events after each one, for a view that this page does not have; so it does after so many.
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 
 import gradio as gr
 from gradio.state_holder import StateHolder
@@ -27,10 +30,11 @@ from app.i18n import language_of, say, translations
 from app.jobs import Desk, TurnMaker
 from app.library import Library
 from app.loading import Loader
-from app.page import Page, Ready
-from app.private import Private, name_no_uploads, run_no_errands
+from app.page import Page
+from app.private import Private, generate_upload_names, refuse_downloads
 from app.render import Renderer
 from app.settings import ANSWERS, MADE, QUALITIES, Choices, Settings
+from app.streams import KeptStreams
 from app.tab import Tab
 from app.translate import translated
 from nextgpt_core.config import SamplingConfig
@@ -59,7 +63,6 @@ def make_page(
         wire(page, actions, parts)
     page.store = store
     start_sweeping(store, data, library, page)
-    page.light = frozenset((parts["box"], parts["listing"]))
     return page.queue(default_concurrency_limit=64)
 
 
@@ -145,19 +148,27 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
     setting = [parts[name] for name in SETTINGS]
     tab, box, touched, chat = parts["tab"], parts["box"], parts["touched"], parts["chat"]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    ready: dict[str, Any] = {**quiet, "postprocess": False}  # events whose values `named` has made ready for the browser
 
     def named(update: Update) -> dict[Any, Any]:
-        return {parts[name]: Ready(value) if name in ("chat", "saved") else value for name, value in update.items()}
+        """Gradio's form of an update, and its values in the form in which the browser gets them: messages are so already (render.py), and
+        left to Gradio each would be checked and copied at every word of an answer."""
+        values = dict(update)
+        if "saved" in update:  # one string, since Gradio looks for files in every part of a value
+            values["saved"] = json.dumps(update["saved"], ensure_ascii=False)
+        if "value" in update.get("box", {}):
+            values["box"] = {**update["box"], "value": box.postprocess(update["box"]["value"]).model_dump()}
+        return {parts[name]: value for name, value in values.items()} or gr.skip()
 
     async def shown(tab: Tab, first: Update) -> AsyncIterator[dict[Any, Any]]:
-        """What an action changed, and then an answer in the making until it is done. One event from the beginning to the end: where
-        another one follows at once, Gradio may drop it while it closes the connection of the first."""
+        """What an action changed, and then an answer in the making until it is done: one event from the beginning to the end, since between
+        two of them Gradio may end the tab's stream (streams.py)."""
         yield named(first)
         async for update in actions.follow(tab):
             yield named(update)
 
     async def opened(tab: Tab, saved: Any, place: str, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
-        async for update in shown(tab, actions.open(tab, saved, place, request)):
+        async for update in shown(tab, actions.open(tab, read_saved(saved), place, request)):
             yield update
 
     async def sent(tab: Tab, message: Any, *values: Any) -> AsyncIterator[dict[Any, Any]]:
@@ -226,30 +237,38 @@ def wire(page: gr.Blocks, actions: Actions, parts: dict[str, Any]) -> None:
         }
 
     page.load(furnish, None, [parts["answer"], parts["quality"], parts["forbid"], parts["keeps"], chat], **quiet)
-    page.load(opened, [tab, parts["saved"], parts["place"]], outputs, js="(tab, saved) => [tab, saved, nextgpt.place()]", **quiet)
+    page.load(opened, [tab, parts["saved"], parts["place"]], outputs, js="(tab, saved) => [tab, saved, nextgpt.place()]", **ready)
     page.load(None, None, [box, touched], js="() => [nextgpt.draft(), String(Math.random())]", **quiet)
     parts["place"].change(None, [parts["place"]], None, js="(place) => nextgpt.keepPlace(place)", **quiet)
     gr.on([page.load, parts["timer"].tick], status, None, [parts["status"], parts["timer"]], **quiet)
-    box.submit(sent, [tab, box, *setting], outputs, trigger_mode="multiple", **quiet)
-    chat.example_select(example, [tab, *setting], outputs, **quiet)
-    chat.retry(retried, [tab, *setting], outputs, **quiet)
-    chat.edit(edited, [tab, *setting], outputs, **quiet)
-    parts["action"].submit(acted, [tab, parts["action"], box, *setting], outputs, trigger_mode="multiple", **quiet)
-    parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", preprocess=False, **quiet)
+    box.submit(sent, [tab, box, *setting], outputs, trigger_mode="multiple", **ready)
+    chat.example_select(example, [tab, *setting], outputs, **ready)
+    chat.retry(retried, [tab, *setting], outputs, **ready)
+    chat.edit(edited, [tab, *setting], outputs, **ready)
+    parts["action"].submit(acted, [tab, parts["action"], box, *setting], outputs, trigger_mode="multiple", **ready)
+    parts["listing"].input(switched, [tab, parts["listing"]], outputs, trigger_mode="multiple", preprocess=False, **ready)
     box.stop(actions.stop, [tab], None, queue=False, **quiet)
     parts["mark"].change(arrived, [tab, parts["mark"]], None, queue=False, **quiet)
-    chat.undo(undone, [tab], outputs, **quiet)
+    chat.undo(undone, [tab], outputs, **ready)
     recalled = [parts[name] for name in ("chosen", "seed", "lock", "steps", "guidance")]
     # Each key changes the box, and stays in the browser; only other files are told to the server.
     gr.on([box.change, touched.change], None, [box, touched], [parts["held"]], js="nextgpt.held", **quiet)
-    parts["held"].change(chose, [tab, box, touched], recalled, trigger_mode="always_last", **quiet)
-    parts["webcam"].change(shot, [tab, box, parts["webcam"]], [box, touched, parts["webcam"], parts["camera"]], **quiet)
-    parts["new"].click(lambda tab: named(actions.new(tab)), [tab], outputs, **quiet)
-    parts["delete"].click(lambda tab: named(actions.delete(tab)), [tab], outputs, **quiet)
-    parts["import"].upload(lambda tab, path: named(actions.bring(tab, path)), [tab, parts["import"]], outputs, **quiet)
+    parts["held"].change(chose, [tab, box, touched], recalled, trigger_mode="always_last", **ready)
+    parts["webcam"].change(shot, [tab, box, parts["webcam"]], [box, touched, parts["webcam"], parts["camera"]], **ready)
+    parts["new"].click(lambda tab: named(actions.new(tab)), [tab], outputs, **ready)
+    parts["delete"].click(lambda tab: named(actions.delete(tab)), [tab], outputs, **ready)
+    parts["import"].upload(lambda tab, path: named(actions.bring(tab, path)), [tab, parts["import"]], outputs, **ready)
     parts["export"].click(actions.export, [tab], [parts["download"]], **quiet).success(
         None, None, None, js="() => setTimeout(() => document.querySelector('#nx-download')?.click(), 100)"
     )
+
+
+def read_saved(saved: Any) -> Any:
+    """What the browser kept: JSON, or what an earlier version of this page left there."""
+    try:
+        return json.loads(saved) if isinstance(saved, str) else saved
+    except (ValueError, RecursionError):
+        return None
 
 
 def chosen(values: tuple[Any, ...]) -> Choices:
@@ -303,8 +322,8 @@ def serve(
     wait: bool = True,
 ) -> str:
     """Serve the page; returns its address (at once where `wait` is False)."""
-    run_no_errands()
-    name_no_uploads()
+    refuse_downloads()
+    generate_upload_names()
     private = Middleware(Private, store=page.store, max_bytes=settings.max_request_mb * 2**20)
     _, local, shared = page.launch(
         server_name=host,
@@ -324,7 +343,7 @@ def serve(
         enable_monitoring=False,
         state_session_capacity=MAX_SESSIONS,
         run_history=False,  # Gradio would keep a second copy of what was sent, here or at Hugging Face
-        app_kwargs={"middleware": [private]},
+        app_kwargs={"middleware": [private, Middleware(KeptStreams)]},
     )
     if wait:
         page.block_thread()

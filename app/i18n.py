@@ -8,7 +8,6 @@ LANGUAGES = ("en", "zh")
 TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
     # the frame
     "title": ("NExT-GPT Chat", "NExT-GPT 聊天"),
-    "tagline": ("Talk in text, pictures, sound and video.", "用文字、图片、声音和视频聊天。"),
     "ready": ("{name} is ready", "{name} 已就绪"),
     "loading": ("{name} is loading… you can already write", "{name} 正在加载…您可以先输入"),
     "failed": ("{name} could not be loaded: {problem}", "{name} 无法加载:{problem}"),
@@ -34,14 +33,12 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
     # settings
     "settings": ("Settings", "设置"),
     "answer": ("Answer with", "回答形式"),
-    "answer_info": ("auto lets the model choose", "“自动”由模型决定"),
     "auto": ("auto", "自动"),
     "text": ("text", "文字"),
     "picture": ("picture", "图片"),
     "sound": ("sound", "声音"),
     "video": ("video", "视频"),
     "quality": ("Quality", "质量"),
-    "quality_info": ("fast shows results sooner, fine takes more steps", "“快速”更快出结果,“精细”步数更多"),
     "fast": ("fast", "快速"),
     "balanced": ("balanced", "均衡"),
     "fine": ("fine", "精细"),

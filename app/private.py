@@ -1,22 +1,20 @@
-"""What keeps a person's things private beyond Gradio's defaults: no errands for anybody, nothing loaded from elsewhere, nothing cached,
-nothing on disk under a person's own name for it."""
+"""What keeps a person's things private beyond Gradio's defaults: nothing fetched on anybody's behalf, nothing loaded from elsewhere,
+nothing cached, nothing on disk under a person's own name for it. What of Gradio is replaced for that is listed in replaced.py."""
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from gradio import processing_utils, route_utils
 from gradio.exceptions import Error
 from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.files import FileStore, nameless
 from app.i18n import language_of, say
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Scope]]
-# Gradio would fetch these addresses, or talk to Hugging Face, for whoever asks.
-ERRANDS = re.compile(r"/file[=/]\s*https?:|/proxy=|/run-history(/|$)", re.IGNORECASE)
+# Gradio would fetch these addresses, or talk to Hugging Face, for whoever asks (server-side request forgery).
+REMOTE = re.compile(r"/file[=/]\s*https?:|/proxy=|/run-history(/|$)", re.IGNORECASE)
 READ_ANYWAY = 64 * 2**20  # bytes of a refused request that are read so that its sender sees the answer
 HEADERS = (
     # Words of the model are Markdown: a picture in them must not call anybody.
@@ -27,20 +25,20 @@ HEADERS = (
 
 
 class Private:
-    """ASGI middleware: refuses errands and what is too large, adds the headers above, and lets nobody between keep a copy of a person's
-    files."""
+    """ASGI middleware: refuses requests for other addresses and what is too large, adds the headers above, and lets nobody between keep a
+    copy of a person's files."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]], *, store: FileStore, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, store: FileStore, max_bytes: int) -> None:
         """`max_bytes` bounds the body of every request but an upload, which the store must have room for."""
         self.app = app
         self.store = store
         self.max_bytes = max_bytes
 
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         path = scope["path"]
-        if ERRANDS.search(path):
+        if REMOTE.search(path):
             return await refuse(send, 403, "This server fetches nothing from elsewhere.")
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             request = Request(scope)
@@ -55,7 +53,7 @@ class Private:
             if length > self.max_bytes and not path.endswith("/upload"):
                 return await refuse(send, 413, say("too_large", language, limit=self.max_bytes // 2**20), receive)
 
-        async def with_headers(message: Scope) -> None:
+        async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 more = [(b"cache-control", b"private, max-age=3600")] if "/file=" in path else []
                 message["headers"] = [*message["headers"], *HEADERS, *more]
@@ -66,23 +64,23 @@ class Private:
 
 async def read_up_to(limit: int, receive: Receive) -> tuple[int, Receive]:
     """Read a body until its end or until it is longer than `limit`: the bytes read, and what gives them, and the rest, once more."""
-    pieces: list[Scope] = []
+    pieces: list[Message] = []
     length, more = 0, True
     while more and length <= limit:
         pieces.append(await receive())
         length, more = length + len(pieces[-1].get("body", b"")), pieces[-1].get("more_body", False)
 
-    async def again() -> Scope:
+    async def again() -> Message:
         return pieces.pop(0) if pieces else await receive()
 
     return length, again
 
 
-async def refuse(send: Any, status: int, sentence: str, receive: Any = None) -> None:
+async def refuse(send: Send, status: int, sentence: str, receive: Receive | None = None) -> None:
     """Answer a request with a sentence, where it has a body after that: a browser reads the answer only when it has sent everything. A body
     that does not come to its end is cut off."""
     length, more = 0, receive is not None
-    while more and length <= READ_ANYWAY:
+    while receive is not None and more and length <= READ_ANYWAY:
         piece = await receive()
         length, more = length + len(piece.get("body", b"")), piece.get("more_body", False)
     headers = [(b"content-type", b"text/plain; charset=utf-8"), *([(b"connection", b"close")] if more else [])]
@@ -99,16 +97,16 @@ class NamelessUploads(route_utils.GradioMultiPartParser):
             self._current_part.file.filename = nameless(self._current_part.file.filename or "")
 
 
-def name_no_uploads() -> None:
+async def no_download(url: str) -> NoReturn:
+    """In place of Gradio's request for an address that stands where an uploaded file is expected."""
+    raise Error("Only uploaded files are read here, no addresses.")
+
+
+def generate_upload_names() -> None:
     """Have Gradio write uploads under generated names."""
     route_utils.GradioMultiPartParser = NamelessUploads
 
 
-def run_no_errands() -> None:
+def refuse_downloads() -> None:
     """Have Gradio refuse an address where it expects an uploaded file, instead of downloading it."""
-
-    async def no_errand(url: str, *_: Any, **__: Any) -> NoReturn:
-        raise Error("Only uploaded files are read here, no addresses.")
-
-    processing_utils.async_ssrf_protected_download = no_errand
-    processing_utils.async_ssrf_protected_get = no_errand
+    processing_utils.async_ssrf_protected_get = no_download

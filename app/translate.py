@@ -17,12 +17,22 @@ CHINESE: tuple[tuple[str, str], ...] = (
         "{name} 大小为 {size},最多可读 {limit},请发送更小的文件。",
     ),
     (rf"{NAME} is a HEIC picture, which cannot be read here; .+", "{name} 是 HEIC 图片,这里无法读取,请以 JPEG 或 PNG 发送。"),
+    (rf"{NAME} is not a picture, sound or video that can be read but text; .+", "{name} 是文本,不是图片、声音或视频,请将其内容写入消息。"),
+    (rf"{NAME} is a playlist, .+", "{name} 是播放列表,只列出其他文件,请直接发送那些文件。"),
+    (rf"{NAME} uses a codec that is not known here; .+", "{name} 使用了这里未知的编码,请转换为 MP4 或 MP3 后重新发送。"),
+    (rf"{NAME} takes too long to read; .+", "{name} 读取耗时过长,请发送更小或更短的副本。"),
+    (
+        rf"{NAME} (needs too much memory to read|cannot be read: it is damaged or needs too much memory); .+",
+        "{name} 无法读取:已损坏或占用内存过多,请缩小或换一种格式发送。",
+    ),
+    (rf"{NAME} was not read, as many other files are being read; .+", "{name} 尚未读取:正在读取的文件太多,请一分钟后再试。"),
+    (r"Files cannot be read here: .+", "此处无法读取文件:读取进程无法启动,请查看服务器。"),
     (
         rf"{NAME} is not a picture, sound or video that can be read; .+",
         "{name} 不是可读取的图片、声音或视频,请发送 PNG、JPEG、WAV、MP3 或 MP4。",
     ),
     (rf"{NAME} has neither moving pictures nor sound in it; .+", "{name} 中既没有画面也没有声音,请选择其他文件。"),
-    (rf"{NAME} is damaged( or cut off)? and cannot be (shown|played|heard); please send it again\.", DAMAGED),
+    (rf"{NAME} is damaged( or cut off)? and cannot be (shown|played|heard|read); please send it again( or in another format)?\.", DAMAGED),
     # pictures
     (rf"{NAME} is not a picture that can be read; .+", "{name} 不是可读取的图片,请以 PNG 或 JPEG 发送。"),
     (rf"{NAME} has too many pixels \(more than (?P<limit>\d+) million\); .+", "{name} 像素过多(超过 {limit} 百万),请发送较小的副本。"),
@@ -36,12 +46,12 @@ CHINESE: tuple[tuple[str, str], ...] = (
         "{name} 标称 {rate} Hz、{channels} 声道,无法读取,请导出为 WAV 或 MP3。",
     ),
     (r"This sound is silent\.", "这段声音是静音。"),
-    (r"The first (?P<seconds>\d+) s of this sound are used\.", "将使用此声音的前 {seconds} 秒。"),
+    (r"The first (?P<seconds>[\d.]+) s of this sound are used\.", "将使用此声音的前 {seconds} 秒。"),
     # videos
     (rf"{NAME} has no (frame that can be shown|moving picture in it); .+", "{name} 中没有可显示的画面,请发送其他视频。"),
     (rf"{NAME} is (?P<size>\d+ × \d+) pixels large, which is too much; .+", "{name} 的画面为 {size} 像素,过大,请发送较小的副本。"),
     (rf"{NAME} is (?P<length>.+) long, which is too much; .+", "{name} 长 {length},过长,请只发送需要的部分。"),
-    (r"The first (?P<seconds>\d+) s of this video are used\.", "将使用此视频的前 {seconds} 秒。"),
+    (r"The first (?P<seconds>[\d.]+) s of this video are used\.", "将使用此视频的前 {seconds} 秒。"),
     # a turn
     (r"This model cannot perceive a (picture|sound|video); .+", "此模型无法感知这类文件,请用文字描述。"),
     (

@@ -3,7 +3,7 @@
 `--pretend 20` has no model: an engine that only waits writes and makes media for so many seconds a turn, as a large model on a GPU would.
 
 Chromium is a process of its own, so that its time is not the server's. Processor time is told apart by thread: the engine runs in the
-worker "answers" and in the decoders' threads, which end with each medium; what all other threads spend is the page's. Shares of
+worker "answers" and in the decoders' threads, which end with each file; what all other threads spend is the page's. Shares of
 processor time hardly depend on what else the machine does; the times that a person feels do, so state its load beside them.
 """
 
@@ -77,7 +77,7 @@ class Metered:
 
 
 class Waiting:
-    """Half of `seconds` goes by with words, 25 a second, half with forty steps of a medium that the message names, a
+    """Half of `seconds` goes by with words, 25 a second, half with forty steps of a file that the message asks for, a
     preview at every second step."""
 
     def __init__(self, seconds: float) -> None:

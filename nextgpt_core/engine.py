@@ -54,7 +54,7 @@ class Engine:
         self._sampling = sampling or SamplingConfig()
         self._contexts: list[Context] = []  # the most recently used last
         self._conversations = max(1, min(CONVERSATIONS, CACHE_BYTES // model.llm.cache_bytes(context)))
-        self._perceived: OrderedDict[tuple[str, str, int, int], Tensor] = OrderedDict()
+        self._perceived: OrderedDict[tuple[str, str, str], Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
     @classmethod
@@ -176,7 +176,7 @@ class Engine:
                     if cancelled():
                         raise Cancelled("Stopped.")
                     try:
-                        self._vectors(part)
+                        self._vectors(part, cancelled)
                     except MediaError as error:
                         if message is messages[-1]:
                             raise
@@ -186,15 +186,15 @@ class Engine:
             found.append(replace(message, parts=tuple(parts)))
         return tuple(found)
 
-    def _vectors(self, media: Media) -> Tensor:
-        """A file's vectors in the language model's space [M, d], computed once per file."""
+    def _vectors(self, media: Media, cancelled: Callable[[], bool] | None = None) -> Tensor:
+        """A file's vectors in the language model's space [M, d], computed once per file. Raises MediaError, or Cancelled."""
         key = file_key(media)
         if not media.path.exists():  # what was perceived is not forgotten with its file
             key = next((known for known in self._perceived if known[:2] == key[:2]), key)
         if key not in self._perceived:
             if media.modality not in self.model.inputs:
                 raise MessageError(f"This model cannot perceive a {MODALITIES[media.modality].noun}; please describe it in words.")
-            content = MODALITIES[media.modality].load(media.path)
+            content = MODALITIES[media.modality].load(media.path, cancelled=cancelled)
             self._perceived[key] = self.model.perceive(media.modality, content)
             if len(self._perceived) > REMEMBERED_MEDIA:
                 self._perceived.popitem(last=False)

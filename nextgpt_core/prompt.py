@@ -15,6 +15,7 @@ from nextgpt_core.errors import MessageError
 from nextgpt_core.llm.language_model import LanguageModel
 from nextgpt_core.llm.tokenizer import Tokenizer
 from nextgpt_core.messages import Media, Message
+from nextgpt_core.modalities.fingerprint import fingerprint
 
 
 @dataclass(frozen=True)
@@ -170,17 +171,17 @@ def embed_pieces(pieces: Sequence[Piece], *, llm: LanguageModel, vectors: Callab
         else:
             found = vectors(piece).to(rows[0] if rows else llm.added_input)
             rows.append(found)
-            keys += [(*file_key(piece), i) for i in range(len(found))]
+            key = file_key(piece)
+            keys += [(*key, i) for i in range(len(found))]
     return Prompt(torch.cat(rows), tuple(keys), tuple(ends))
 
 
-def file_key(media: Media) -> tuple[str, str, int, int]:
-    """What tells this file's content from any other's: modality, path, time of change, size (zeros once it is gone)."""
+def file_key(media: Media) -> tuple[str, str, str]:
+    """What tells this file's content from any other's: modality, path, fingerprint (nothing once it is gone)."""
     try:
-        found = media.path.stat()
+        return media.modality, str(media.path), fingerprint(media.path)
     except OSError:
-        return media.modality, str(media.path), 0, 0
-    return media.modality, str(media.path), found.st_mtime_ns, found.st_size
+        return media.modality, str(media.path), ""
 
 
 def _clean(part: str | Media) -> str | Media:

@@ -1,31 +1,43 @@
-"""Films (and animated GIF, WebP, PNG): a bounded number of evenly spaced RGB frames; MP4 with provenance out."""
+"""Videos (and animated GIF, WebP, PNG): a bounded number of evenly spaced RGB frames; MP4 with provenance out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-from av.error import FFmpegError
-from PIL import Image, ImageSequence
+from PIL import Image
 
 from nextgpt_core.errors import MediaTooLarge, UnsupportedMedia
 from nextgpt_core.messages import Media
-from nextgpt_core.modalities.base import Limits, check_size, decode_provenance, display_name, duration, encode_provenance
-from nextgpt_core.modalities.image import opened, to_rgb
+from nextgpt_core.modalities.animation import animation_facts, animation_frames, is_animation
+from nextgpt_core.modalities.base import ReadApart
+from nextgpt_core.modalities.containers import (
+    DAMAGE,
+    Length,
+    claimed_seconds,
+    moving_streams,
+    opened_container,
+    packets_of,
+    refuse_long,
+    usable_stream,
+)
+from nextgpt_core.modalities.image import MAX_ASPECT
+from nextgpt_core.modalities.limits import Limits, display_name, duration, used_part
+from nextgpt_core.modalities.provenance import decode_provenance, encode_provenance
+from nextgpt_core.modalities.reading import Answer
 
 LONG_SIDE = 512  # frames are read at this size at most; no encoder looks closer
 DEFAULT_FPS = 8.0
-ANIMATED = {b"GIF8", b"RIFF", b"\x89PNG"}  # the first bytes of the formats that Pillow plays
+FRAME_COST = 100_000  # pixels: the smallest frame takes that much work
+BAD_PACKETS = 100  # are passed over
 
 TimedFrame = tuple[float, np.ndarray]  # seconds from the start, uint8 [H, W, 3]
 
 
 @dataclass(frozen=True, eq=False)
 class VideoClip:
-    """A silent film: uint8 [T, H, W, 3], evenly spaced at `fps`."""
+    """A silent video: uint8 [T, H, W, 3], evenly spaced at `fps`."""
 
     frames: np.ndarray
     fps: float = DEFAULT_FPS
@@ -35,70 +47,85 @@ class VideoClip:
         return len(self.frames) / self.fps
 
 
-class VideoSpec:
-    """How films are read, described and written."""
+class VideoSpec(ReadApart):
+    """How videos are read, described and written."""
 
     name = "video"
     noun = "video"
     signal = "VID"
-    suffixes: tuple[str, ...] = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".wmv", ".flv", ".ts", ".3gp")
+    suffixes: tuple[str, ...] = (
+        *(".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".mpg", ".mpeg", ".m2v", ".ogv", ".wmv", ".flv", ".ts", ".mts", ".m2ts", ".3gp"),
+    )
     mime_types: tuple[str, ...] = ("video/*",)
     save_suffix = ".mp4"
-    limits = Limits(max_bytes=2**31, max_pixels=36_000_000, max_seconds=20.0, max_file_seconds=24 * 3600.0, max_frames=32)
+    limits = Limits(
+        max_bytes=2**31,
+        max_pixels=36_000_000,
+        max_decoded_pixels=6_000_000_000,  # twenty seconds of 3840 x 2160 at 30 frames a second
+        max_seconds=20.0,
+        max_file_seconds=24 * 3600.0,
+        max_frames=32,
+    )
 
-    def load(self, path: Path, *, limits: Limits | None = None) -> VideoClip:
-        """The first `max_seconds` of a film -> VideoClip of at most `max_frames` upright frames, evenly spaced over them."""
-        limits = limits or self.limits
-        check_size(path, limits)
-        kept = thin_out(_frames(path, limits), 2 * (limits.max_frames or 10_000))
+    def load_here(self, path: Path, limits: Limits) -> VideoClip:
+        """The first `max_seconds` of a video -> VideoClip of at most `max_frames` upright frames, evenly spaced over them."""
+        most = limits.max_frames or 10_000
+        if is_animation(path):
+            kept = thin_out(_until(limits.max_seconds, animation_frames(path, limits)), 2 * most, scaled)
+        else:
+            kept = thin_out(_until(limits.max_seconds, container_frames(path, limits)), 2 * most, Upright())
         if not kept:
             raise UnsupportedMedia(f"{display_name(path)} has no frame that can be shown; please send another video.")
         return even_clip(kept, limits.max_frames or len(kept))
 
-    def describe(self, path: Path, *, limits: Limits | None = None) -> dict[str, Any]:
-        limits = limits or self.limits
-        check_size(path, limits)
-        facts = _animation_facts(path, limits) if _is_animation(path) else _container_facts(path, limits)
-        used = min(facts["seconds"], limits.max_seconds or facts["seconds"])
-        note = f"The first {used:.0f} s of this video are used." if facts["seconds"] > used + 0.05 else None
+    def describe_here(self, path: Path, limits: Limits) -> dict[str, Any]:
+        facts, within = _animation_facts(path, limits) if is_animation(path) else _container_facts(path, limits)
+        refuse_long(facts["seconds"], path, limits)
+        used = min(facts["seconds"], within, limits.max_seconds or facts["seconds"])
+        note = used_part(used, self.noun) if facts["seconds"] > used + 0.05 else None
         summary = f"{facts['width']} × {facts['height']}, {duration(facts['seconds'])}"
         return {**facts, "used_seconds": used, "summary": summary, "note": note}
+
+    def provenance_here(self, path: Path) -> dict[str, Any] | None:
+        try:
+            with opened_container(path) as container:
+                return decode_provenance(container.metadata.get("comment"))
+        except DAMAGE:
+            return None
 
     def save(self, content: np.ndarray | VideoClip, path: Path, *, provenance: dict[str, Any]) -> Media:
         """uint8 [T, H, W, 3] (at `provenance["fps"]`, 8 if not said) or a VideoClip -> H.264 MP4 with a comment.
 
         The same frames give the same bytes from 64 x 64 on (x264 reads memory that it never set in smaller ones).
         """
+        from nextgpt_core.modalities.writing import write_mp4  # those who only read, and start for it, need no imageio
+
         clip = content if isinstance(content, VideoClip) else VideoClip(np.asarray(content), float(provenance.get("fps", DEFAULT_FPS)))
         frames = _padded(np.asarray(clip.frames, dtype=np.uint8))
-        with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            container.metadata["comment"] = encode_provenance(provenance)
-            stream = container.add_stream("libx264", rate=Fraction(clip.fps).limit_denominator(1000))
-            stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
-            stream.options = {"crf": "16", "threads": "1"}  # one thread: the same bytes whatever the machine's load
-            for pixels in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")))
-            container.mux(stream.encode())
+        write_mp4(path, frames, fps=clip.fps, comment=encode_provenance(provenance))
         height, width = clip.frames.shape[1:3]
         size = {"width": width, "height": height, "frames": len(frames)}
         return Media("video", path, {**provenance, **size, "fps": clip.fps, "seconds": clip.seconds})
 
-    def read_provenance(self, path: Path) -> dict[str, Any] | None:
-        try:
-            with av.open(str(path), metadata_errors="replace") as container:
-                return decode_provenance(container.metadata.get("comment"))
-        except (FFmpegError, OSError, ValueError):
-            return None
+    def pack(self, content: VideoClip) -> tuple[dict[str, Any], np.ndarray]:
+        return {"fps": content.fps}, content.frames
+
+    def unpack(self, answer: Answer) -> VideoClip:
+        frames, fps = answer.array, float(answer.facts["fps"])
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or frames.size == 0 or not 0 < fps < 1e6:
+            raise ValueError("this is no video")
+        return VideoClip(frames, fps)
 
 
-def thin_out(frames: Iterator[TimedFrame], capacity: int) -> list[TimedFrame]:
-    """Frames spread over a film of unknown length in bounded memory: when the store is full, every second one goes and the step doubles."""
+def thin_out(frames: Iterable[tuple[float, Any]], capacity: int, pixels: Callable[[Any], np.ndarray] = np.asarray) -> list[TimedFrame]:
+    """Frames spread over a video of unknown length in bounded memory: when the store is full, every second one goes and the step doubles.
+    `pixels` is asked for those that are kept."""
     kept: list[TimedFrame] = []
     gap = 0.0
-    for seconds, pixels in frames:
+    for seconds, frame in frames:
         if kept and seconds < kept[-1][0] + gap * 0.999:
             continue
-        kept.append((seconds, pixels))
+        kept.append((seconds, pixels(frame)))
         if len(kept) > capacity:
             kept = kept[::2]
             gap = (kept[-1][0] - kept[0][0]) / (len(kept) - 1)
@@ -116,101 +143,119 @@ def even_clip(kept: list[TimedFrame], max_frames: int) -> VideoClip:
     return VideoClip(np.stack([kept[i][1] for i in nearest]), (count - 1) / span)
 
 
-def _frames(path: Path, limits: Limits) -> Iterator[TimedFrame]:
-    frames = _animation_frames(path, limits) if _is_animation(path) else _container_frames(path, limits)
-    for seconds, pixels in frames:
-        if limits.max_seconds is not None and seconds > limits.max_seconds:
-            return
-        yield seconds, pixels
-
-
-def _container_frames(path: Path, limits: Limits) -> Iterator[TimedFrame]:
-    """Decode until the used part ends; what is damaged after the first good frame just ends the film."""
-    shown = 0
+def container_frames(path: Path, limits: Limits) -> Iterator[tuple[float, Any]]:
+    """Seconds from the start and PyAV's frame, as many as `limits` allow to decode. What is damaged is passed over, if anything is left.
+    (By PyAV itself: imageio tells neither a frame's time nor its rotation, and ends at the first damage.)"""
+    first: float | None = None
+    shown = bad = work = 0
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            stream = _video_stream(container, path, limits)
-            stream.thread_type = "AUTO"
-            first = None
-            size: tuple[int, int] | None = None
-            for frame in container.decode(stream):
-                at = frame.time if frame.time is not None else shown / DEFAULT_FPS
-                first = at if first is None else first
-                size = size or _reading_size(frame.width, frame.height)  # one size, also where a stream changes its own
-                pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
-                yield at - first, np.rot90(pixels, round(frame.rotation / 90) % 4)
-                shown += 1
-    except (FFmpegError, OSError, ValueError) as error:
+        with opened_container(path) as container:
+            stream = checked_stream(container, path, limits)
+            refuse_long(claimed_seconds(container), path, limits)
+            for packet in packets_of(container, stream):
+                try:
+                    frames = packet.decode()
+                except DAMAGE:
+                    bad += 1
+                    frames = []
+                for frame in frames:
+                    check_frame(frame.width, frame.height, path, limits)
+                    at = frame.time if frame.time is not None else shown / DEFAULT_FPS
+                    first = at if first is None else first
+                    yield at - first, frame
+                    shown += 1
+                    work += max(FRAME_COST, frame.width * frame.height)
+                if bad > BAD_PACKETS or (limits.max_decoded_pixels is not None and work > limits.max_decoded_pixels):
+                    break
+    except DAMAGE as error:
         if not shown:
             raise UnsupportedMedia(f"{display_name(path)} is damaged or cut off and cannot be played; please send it again.") from error
+    if bad and not shown:
+        raise UnsupportedMedia(f"{display_name(path)} is damaged or cut off and cannot be played; please send it again.")
 
 
-def _container_facts(path: Path, limits: Limits) -> dict[str, Any]:
-    try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            stream = _video_stream(container, path, limits)
-            frame = next(container.decode(stream), None)
-            if frame is None:
-                raise UnsupportedMedia(f"{display_name(path)} has no frame that can be shown; please send another video.")
-            width, height = (frame.height, frame.width) if round(frame.rotation / 90) % 2 else (frame.width, frame.height)
-            seconds = container.duration / av.time_base if container.duration else 0.0
-            if not seconds:  # recorded by a browser: only playing it tells, up to the part that is used
-                seconds = VIDEO.load(path, limits=limits).seconds
-            return {"width": width, "height": height, "seconds": seconds, "sound": bool(container.streams.audio)}
-    except (FFmpegError, OSError, ValueError) as error:
-        raise UnsupportedMedia(f"{display_name(path)} is damaged or cut off and cannot be played; please send it again.") from error
+class Upright:
+    """PyAV's frames -> uint8 [H, W, 3], upright, all of one size, also where a stream changes its own."""
+
+    def __init__(self, long_side: int = LONG_SIDE) -> None:
+        self._long_side = long_side
+        self._size: tuple[int, int] | None = None
+
+    def __call__(self, frame: Any) -> np.ndarray:
+        self._size = self._size or reading_size(frame.width, frame.height, self._long_side)
+        pixels = frame.to_ndarray(format="rgb24", width=self._size[0], height=self._size[1])
+        return np.rot90(pixels, round(frame.rotation / 90) % 4)
 
 
-def _video_stream(container: Any, path: Path, limits: Limits) -> Any:
-    """The first real video stream (not a cover picture) of a sane size."""
-    name = display_name(path)
-    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+def scaled(pixels: np.ndarray) -> np.ndarray:
+    """uint8 [H, W, 3] of any size -> with sides of at most LONG_SIDE."""
+    size = reading_size(pixels.shape[1], pixels.shape[0])
+    same = size == (pixels.shape[1], pixels.shape[0])
+    return pixels if same else np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+
+
+def checked_stream(container: Any, path: Path, limits: Limits) -> Any:
+    """The first video stream that can be decoded, of a sane size and length by what the container says."""
+    streams = moving_streams(container)
     if not streams:
-        raise UnsupportedMedia(f"{name} has no moving picture in it; please send another video.")
-    stream = streams[0]
-    if limits.max_pixels is not None and stream.width * stream.height > limits.max_pixels:
-        raise MediaTooLarge(f"{name} is {stream.width} × {stream.height} pixels large, which is too much; please send a smaller copy.")
-    seconds = container.duration / av.time_base if container.duration else 0.0
-    if limits.max_file_seconds is not None and seconds > limits.max_file_seconds:
-        raise MediaTooLarge(f"{name} is {duration(seconds)} long, which is too much; please send the part that matters.")
+        raise UnsupportedMedia(f"{display_name(path)} has no moving picture in it; please send another video.")
+    stream = usable_stream(streams, path)
+    check_frame(stream.width, stream.height, path, limits)
+    if limits.max_pixels is not None:  # also of what comes later in it
+        stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
     return stream
 
 
-def _is_animation(path: Path) -> bool:
-    """True for GIF, WebP and PNG, which Pillow plays; AVI also begins with RIFF, so its own mark is looked at."""
-    with path.open("rb") as file:
-        start = file.read(12)
-    return start[:4] in ANIMATED and (start[:4] != b"RIFF" or start[8:12] == b"WEBP")
+def check_frame(width: int, height: int, path: Path, limits: Limits) -> None:
+    if limits.max_pixels is not None and width * height > limits.max_pixels:
+        raise MediaTooLarge(f"{display_name(path)} is {width} × {height} pixels large, which is too much; please send a smaller copy.")
+    if max(width, height) > MAX_ASPECT * min(width, height) > 0:
+        raise UnsupportedMedia(f"{display_name(path)} is too narrow a strip ({width} × {height}); please crop it and send it again.")
 
 
-def _animation_frames(path: Path, limits: Limits) -> Iterator[TimedFrame]:
-    with opened(path, limits) as picture:
-        size = _reading_size(*picture.size)
-        at = 0.0
-        for frame in ImageSequence.Iterator(picture):
-            pixels = to_rgb(frame.copy())
-            if size != picture.size:
-                pixels = np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
-            yield at, pixels
-            at += _frame_seconds(frame)
-
-
-def _animation_facts(path: Path, limits: Limits) -> dict[str, Any]:
-    with opened(path, limits) as picture:
-        width, height = picture.size
-        seconds = sum(_frame_seconds(frame) for frame in ImageSequence.Iterator(picture))
-    return {"width": width, "height": height, "seconds": seconds, "sound": False}
-
-
-def _frame_seconds(frame: Image.Image) -> float:
-    """How long a frame of an animation stands; browsers show "0" as a tenth of a second, and so do we."""
-    milliseconds = float(frame.info.get("duration") or 0)
-    return milliseconds / 1000 if milliseconds > 10 else 0.1
-
-
-def _reading_size(width: int, height: int) -> tuple[int, int]:
-    scale = min(1.0, LONG_SIDE / max(width, height))
+def reading_size(width: int, height: int, long_side: int = LONG_SIDE) -> tuple[int, int]:
+    scale = min(1.0, long_side / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _until(seconds: float | None, frames: Iterator[tuple[float, Any]]) -> Iterator[tuple[float, Any]]:
+    for at, frame in frames:
+        if seconds is not None and at > seconds:
+            return
+        yield at, frame
+
+
+def _container_facts(path: Path, limits: Limits) -> tuple[dict[str, Any], float]:
+    """Size, length and whether there is sound; and the seconds that are decoded at most."""
+    frame, bad = None, 0
+    try:
+        with opened_container(path) as container:
+            stream = checked_stream(container, path, limits)
+            length = Length(container, stream, path.stat().st_size)
+            for packet in packets_of(container, stream):
+                if frame is None and bad <= BAD_PACKETS:
+                    try:
+                        frame = next(iter(packet.decode()), None)
+                    except DAMAGE:
+                        bad += 1
+                if not length.take(packet):
+                    break
+            if frame is None and not bad:
+                raise UnsupportedMedia(f"{display_name(path)} has no frame that can be shown; please send another video.")
+            if frame is None:
+                raise ValueError("no frame can be decoded")
+            check_frame(frame.width, frame.height, path, limits)
+            width, height = (frame.height, frame.width) if round(frame.rotation / 90) % 2 else (frame.width, frame.height)
+            facts = {"width": width, "height": height, "seconds": length.seconds, "sound": bool(container.streams.audio)}
+            cost = max(FRAME_COST, width * height) * length.packets_per_second
+            return facts, (limits.max_decoded_pixels / cost if limits.max_decoded_pixels is not None and cost else float("inf"))
+    except DAMAGE as error:
+        raise UnsupportedMedia(f"{display_name(path)} is damaged or cut off and cannot be played; please send it again.") from error
+
+
+def _animation_facts(path: Path, limits: Limits) -> tuple[dict[str, Any], float]:
+    (width, height), seconds, within = animation_facts(path, limits)
+    return {"width": width, "height": height, "seconds": seconds, "sound": False}, within
 
 
 def _padded(frames: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""The page's server, asked as a stranger would ask it: no errands, no files of others, limits."""
+"""The page's server, asked as a stranger would ask it: it fetches nothing, has no files of others, and has limits."""
 
 import asyncio
 import json
+import re
 import select
 import socket
 import urllib.error
@@ -13,12 +14,13 @@ from urllib.parse import urlsplit
 
 import gradio as gr
 import pytest
-from gradio import processing_utils
+from gradio import processing_utils, route_utils
+from gradio.processing_utils import async_ssrf_protected_get as gradios_get  # as long as no page was served
 
 from app import private
 from app.chat import make_page, serve
 from app.files import FileStore
-from app.private import run_no_errands
+from app.private import NamelessUploads, refuse_downloads
 from app.settings import Settings
 from tests.app.fake_engine import FakeEngine
 
@@ -57,7 +59,7 @@ def asked(address: str, data: Any = None, kind: str = "application/json") -> tup
         "run-history/buckets",
     ],
 )
-def test_the_server_runs_no_errands(address: str, path: str) -> None:
+def test_the_server_fetches_nothing_for_a_stranger(address: str, path: str) -> None:
     assert asked(f"{address}gradio_api/{path}") == (403, REFUSAL)
 
 
@@ -66,7 +68,7 @@ def test_gradio_keeps_no_history_of_its_own(address: str) -> None:
 
 
 def test_an_address_in_place_of_an_uploaded_file_is_refused(tmp_path: Path) -> None:
-    run_no_errands()
+    refuse_downloads()
     picture, there = gr.Image(), {"path": "http://127.0.0.1/x.png", "meta": {"_type": "gradio.FileData"}}
     with pytest.raises(gr.Error, match="no addresses"):
         asyncio.run(processing_utils.async_move_files_to_cache(there, picture))
@@ -74,6 +76,19 @@ def test_an_address_in_place_of_an_uploaded_file_is_refused(tmp_path: Path) -> N
         processing_utils.save_url_to_cache("http://127.0.0.1/x.png", str(tmp_path))
     with pytest.raises(gr.Error, match="no addresses"):
         asyncio.run(processing_utils.async_ssrf_protected_get("http://127.0.0.1/x.png"))
+
+
+def test_gradio_alone_fetches_an_address_for_a_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fetched(Exception):
+        pass
+
+    async def get(url: str, **_: Any) -> None:
+        raise Fetched(url)
+
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_get", gradios_get)
+    monkeypatch.setattr("safehttpx.get", get)
+    with pytest.raises(Fetched, match="example"):
+        processing_utils.save_url_to_cache("http://example.com/x.png", str(tmp_path))
 
 
 def test_a_request_is_not_too_large_however_it_comes(address: str) -> None:
@@ -93,6 +108,23 @@ def test_uploads_are_taken_while_there_is_room(address: str) -> None:
     status, sentence = upload(4 * 2**20)
     assert status == 507 and sentence.startswith("This server has no room for more files at the moment")
     assert upload(10)[0] == 200
+
+
+def uploaded(address: str, name: str) -> str:
+    """The name that an upload gets on the server's disk."""
+    head = f'--x\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\nContent-Type: image/png\r\n\r\n'
+    status, told = asked(f"{address}gradio_api/upload", f"{head}0\r\n--x--\r\n".encode(), "multipart/form-data; boundary=x")
+    assert status == 200
+    return Path(json.loads(told)[0]).name
+
+
+def test_an_upload_gets_a_generated_name(address: str) -> None:
+    assert re.fullmatch(r"[0-9a-f]{16}\.png", uploaded(address, "my holiday.png"))
+
+
+def test_gradio_alone_keeps_a_persons_name_for_a_file(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(route_utils, "GradioMultiPartParser", NamelessUploads.__base__)
+    assert "holiday" in uploaded(address, "my holiday.png")
 
 
 def test_a_refused_request_without_an_end_is_cut_off(address: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,7 +153,7 @@ def learnt(scenes: list[PictureScene], tmp_path: Path, monkeypatch: pytest.Monke
     weights[5] = 0
     data = LatentSet(autoencoder.encode_frames(vae, frames), conditions, weights, torch.zeros(8))
     known = Staging.of(scenes, np.stack([picture_poses(scene, layers=1) for scene in scenes]))
-    mean = train_staged(data, vae, known, run=tmp_path, cpu_minutes=1, width=32, sprite_channels=40, staged=4, peak=5e-3)
+    mean = train_staged(data, vae, known, run=tmp_path, cpu_minutes=1 / 3, width=32, sprite_channels=40, staged=4, peak=1e-2)
     return mean, data, known
 
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,13 +34,9 @@ from tests.golden_rules import GOLDEN
 WIDTH, LAYERS, ROWS = 64, 2, 1000  # bitsandbytes works in blocks of 64
 
 
-@pytest.fixture
-def preset(tmp_path, monkeypatch) -> Preset:
+def parts(folder: Path) -> Preset:
     """A folder with everything that the published preset needs, each part tiny and random, in its published form."""
-    monkeypatch.setattr(imagebind, "HUGE", TINY)
-    monkeypatch.setattr(imagebind, "HUGE_OUT", 24)
     real = load_preset("7b")
-    folder = tmp_path / "7b"
     torch.manual_seed(0)
     (folder / real.encoder.path).mkdir(parents=True)
     torch.save(ImageBind(TINY, out=24).state_dict(), folder / real.encoder.path / "imagebind_huge.pth")
@@ -61,8 +58,11 @@ def preset(tmp_path, monkeypatch) -> Preset:
     )
 
 
-@pytest.fixture
-def converted(preset, tmp_path) -> Preset:
+@pytest.fixture(scope="module")
+def once_converted(tmp_path_factory: pytest.TempPathFactory) -> Preset:
+    """Such a folder, converted. Tests have copies of it."""
+    folder = tmp_path_factory.mktemp("converted")
+    preset = parts(folder / "7b")
     generator = torch.Generator().manual_seed(1)
     tensors = {}
     for name, shape in published_shapes(preset, LAYERS).items():
@@ -70,9 +70,17 @@ def converted(preset, tmp_path) -> Preset:
             name = "llama_model.base_model.model." + ("" if name.startswith("lm_head") else "model.") + name
             name = name.replace(".weight", ".default.weight") if "lora" in name else name
         tensors[name] = (torch.randn(shape, generator=generator) * 0.1).half()
-    torch.save(tensors, tmp_path / "pytorch_model.pt")
-    convert(tmp_path / "pytorch_model.pt", preset)
+    torch.save(tensors, folder / "pytorch_model.pt")
+    convert(folder / "pytorch_model.pt", preset)
     return preset
+
+
+@pytest.fixture
+def converted(once_converted: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Preset:
+    monkeypatch.setattr(imagebind, "HUGE", TINY)
+    monkeypatch.setattr(imagebind, "HUGE_OUT", 24)
+    shutil.copytree(once_converted.folder, tmp_path / "7b")
+    return dataclasses.replace(once_converted, folder=tmp_path / "7b")
 
 
 def one_turn(preset: Preset, folder, precision: str = "float32", device: str = "cpu"):

@@ -65,7 +65,7 @@ def test_what_is_made_is_said(dialogues: list[Dialogue]):
     """The caption stands in the sentence before the file: there the signal tokens find it."""
     for dialogue in dialogues:
         for message in dialogue[1::2]:
-            for text, media in zip(message.parts[::2], message.parts[1::2], strict=True):
+            for text, media in zip(message.parts[::2], message.parts[1::2], strict=False):  # a text may follow the last file
                 assert media.info["caption"] in text
 
 
