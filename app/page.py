@@ -25,8 +25,8 @@ class Page(gr.Blocks):
         return self
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
-        """As Gradio's, for what an event changes alone: Gradio builds every other component among its outputs again, at every update, and an
-        answer that grows would take longer to tell than to write."""
+        """As Gradio's, for what an event changes alone: Gradio builds every other component among its outputs again, at every update, and
+        an answer that grows would take longer to tell than to write."""
         changes = {} if predictions == gr.skip() else predictions
         if not isinstance(changes, dict) or not all(isinstance(one, Block) for one in changes):
             return await super().postprocess_data(block_fn, predictions, state)
