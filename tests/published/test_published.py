@@ -135,11 +135,11 @@ def test_the_published_boundaries_reach_the_prompt_as_words(converted):
 
 def test_placed_by_a_plan_for_the_free_memory(converted, tmp_path, monkeypatch):
     """The first core stands for a GPU: the same bytes come out, and decoders visit where memory is short."""
+    monkeypatch.setattr(imagebind.ImageBindEncoder, "gpu_dtype", torch.float32)
     needed = plan(converted, 24).peak
     wanted = {e.media.modality: e.media.path.read_bytes() for e in one_turn(converted, tmp_path / "cpu") if isinstance(e, MediaReady)}
     for name, free in (("roomy", 2 * needed), ("short", needed - 1000)):
         monkeypatch.setattr("nextgpt_core.build.free_bytes", lambda device, free=free: free)
-        monkeypatch.setattr(imagebind.ImageBindEncoder, "gpu_dtype", torch.float32)
         events = one_turn(converted, tmp_path / name, device="cpu:0")
         assert {e.media.modality: e.media.path.read_bytes() for e in events if isinstance(e, MediaReady)} == wanted
     monkeypatch.setattr("nextgpt_core.build.free_bytes", lambda device: 2**20)
@@ -149,10 +149,10 @@ def test_placed_by_a_plan_for_the_free_memory(converted, tmp_path, monkeypatch):
 
 def test_decoders_that_are_not_there_take_no_room(converted, monkeypatch):
     """A GPU with room for what is loaded keeps all of it, although the whole preset would not fit."""
+    monkeypatch.setattr(imagebind.ImageBindEncoder, "gpu_dtype", torch.float32)
     kept = plan(converted, 24, decoders=["image"]).peak
     assert kept < plan(converted, 24).peak
     monkeypatch.setattr("nextgpt_core.build.free_bytes", lambda device: kept)
-    monkeypatch.setattr(imagebind.ImageBindEncoder, "gpu_dtype", torch.float32)
     placed = []
     monkeypatch.setattr("nextgpt_core.build.place", lambda model, where, device: placed.append(where) or model)
     build(converted, device="cpu:0", decoders=["image"])
