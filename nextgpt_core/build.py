@@ -11,8 +11,10 @@ import torch
 
 from nextgpt_core.checkpoints import MANIFEST_FILE, verify_manifest
 from nextgpt_core.config import Preset, require_known, with_precision
-from nextgpt_core.decoders import Decoder, decoder_class
-from nextgpt_core.encoders import Encoder, encoder_class
+from nextgpt_core.decoders import decoder_class
+from nextgpt_core.decoders.base import Decoder
+from nextgpt_core.encoders import encoder_class
+from nextgpt_core.encoders.base import Encoder
 from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError, OutOfMemory, is_out_of_memory
 from nextgpt_core.llm.int8 import quantize_linears
 from nextgpt_core.llm.language_model import LanguageModel, load_language_model
