@@ -29,6 +29,7 @@ def test_linter_has_no_complaint() -> None:
     assert found.returncode == 0, found.stdout
 
 
+@pytest.mark.slow
 def test_what_it_copies_is_enough(tmp_path: Path) -> None:
     """Its COPY steps into an empty folder, then the program from there with its environment and nothing of ours."""
     image = tmp_path / "app"

@@ -2,116 +2,64 @@
 
 from typing import Any
 
-_VAE: dict[str, Any] = {
-    "in_channels": 3,
-    "out_channels": 3,
-    "latent_channels": 4,
-    "block_out_channels": [128, 256, 512, 512],
-    "down_block_types": ["DownEncoderBlock2D"] * 4,
-    "up_block_types": ["UpDecoderBlock2D"] * 4,
-    "layers_per_block": 2,
-    "norm_num_groups": 32,
-    "sample_size": 512,
-    "scaling_factor": 0.18215,
-}
-_BETAS: dict[str, Any] = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear", "clip_sample": False, "set_alpha_to_one": False}
+Config = dict[str, Any]
 
-STABLE_DIFFUSION: dict[str, dict[str, Any]] = {
-    "unet": {
-        "sample_size": 64,
-        "in_channels": 4,
-        "out_channels": 4,
-        "layers_per_block": 2,
-        "block_out_channels": [320, 640, 1280, 1280],
-        "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
-        "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
-        "cross_attention_dim": 768,
-        "attention_head_dim": 8,
-    },
-    "vae": _VAE,
-    "scheduler": {**_BETAS, "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1, "skip_prk_steps": True},
-    "safety_checker": {
-        "projection_dim": 768,
-        "vision_config": {
-            "hidden_size": 1024,
-            "intermediate_size": 4096,
-            "num_hidden_layers": 24,
-            "num_attention_heads": 16,
-            "patch_size": 14,
-            "image_size": 224,
-        },
-    },
-}
 
-ZEROSCOPE: dict[str, dict[str, Any]] = {
-    "unet": {
-        "sample_size": 32,
-        "in_channels": 4,
-        "out_channels": 4,
-        "layers_per_block": 2,
-        "block_out_channels": [320, 640, 1280, 1280],
-        "down_block_types": ["CrossAttnDownBlock3D"] * 3 + ["DownBlock3D"],
-        "up_block_types": ["UpBlock3D"] + ["CrossAttnUpBlock3D"] * 3,
-        "cross_attention_dim": 1024,
-        "attention_head_dim": 64,
-    },
-    "vae": _VAE,
-    "scheduler": {**_BETAS, "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1},
-}
+def _unet(*, across: int, kind: str = "2D", heads: int = 8) -> Config:
+    """Three levels that look at the condition, and the smallest one that does not."""
+    return {
+        **{"in_channels": 4, "out_channels": 4, "layers_per_block": 2, "block_out_channels": [320, 640, 1280, 1280]},
+        **{"cross_attention_dim": across, "attention_head_dim": heads},
+        "down_block_types": [f"CrossAttnDownBlock{kind}"] * 3 + [f"DownBlock{kind}"],
+        "up_block_types": [f"UpBlock{kind}"] + [f"CrossAttnUpBlock{kind}"] * 3,
+    }
 
-AUDIOLDM: dict[str, dict[str, Any]] = {
+
+def _vae(*, channels: int, latents: int, blocks: list[int], scale: float) -> Config:
+    return {
+        **{"in_channels": channels, "out_channels": channels, "latent_channels": latents, "block_out_channels": blocks},
+        **{"layers_per_block": 2, "norm_num_groups": 32, "sample_size": 512, "scaling_factor": scale},
+        "down_block_types": ["DownEncoderBlock2D"] * len(blocks),
+        "up_block_types": ["UpDecoderBlock2D"] * len(blocks),
+    }
+
+
+def _schedule(start: float, end: float, **more: Any) -> Config:
+    fixed = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear", "clip_sample": False, "set_alpha_to_one": False}
+    return {**fixed, "beta_start": start, "beta_end": end, "steps_offset": 1, **more}
+
+
+_PICTURE_VAE = _vae(channels=3, latents=4, blocks=[128, 256, 512, 512], scale=0.18215)
+_CLIP_VISION = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
+
+STABLE_DIFFUSION: dict[str, Config] = {
+    "unet": {"sample_size": 64, **_unet(across=768)},
+    "vae": _PICTURE_VAE,
+    "scheduler": _schedule(0.00085, 0.012, skip_prk_steps=True),
+    "safety_checker": {"projection_dim": 768, "vision_config": {**_CLIP_VISION, "patch_size": 14, "image_size": 224}},
+}
+ZEROSCOPE: dict[str, Config] = {
+    "unet": {"sample_size": 32, **_unet(across=1024, kind="3D", heads=64)},
+    "vae": _PICTURE_VAE,
+    "scheduler": _schedule(0.00085, 0.012),
+}
+AUDIOLDM: dict[str, Config] = {
     "unet": {
-        "sample_size": 128,
-        "in_channels": 8,
-        "out_channels": 8,
-        "layers_per_block": 2,
-        "block_out_channels": [256, 512, 768, 1280],
+        **{"sample_size": 128, "in_channels": 8, "out_channels": 8, "layers_per_block": 2, "attention_head_dim": 8},
+        **{"block_out_channels": [256, 512, 768, 1280], "cross_attention_dim": [256, 512, 768, 1280]},
+        **{"class_embed_type": "simple_projection", "projection_class_embeddings_input_dim": 512, "class_embeddings_concat": True},
         "down_block_types": ["DownBlock2D"] + ["CrossAttnDownBlock2D"] * 3,
         "up_block_types": ["CrossAttnUpBlock2D"] * 3 + ["UpBlock2D"],
-        "cross_attention_dim": [256, 512, 768, 1280],
-        "attention_head_dim": 8,
-        "class_embed_type": "simple_projection",
-        "projection_class_embeddings_input_dim": 512,
-        "class_embeddings_concat": True,
     },
-    "vae": {
-        "in_channels": 1,
-        "out_channels": 1,
-        "latent_channels": 8,
-        "block_out_channels": [128, 256, 512],
-        "down_block_types": ["DownEncoderBlock2D"] * 3,
-        "up_block_types": ["UpDecoderBlock2D"] * 3,
-        "layers_per_block": 2,
-        "norm_num_groups": 32,
-        "sample_size": 512,
-        "scaling_factor": 0.9227914214134216,
-    },
-    "scheduler": {**_BETAS, "beta_start": 0.0015, "beta_end": 0.0195, "steps_offset": 1},
+    "vae": _vae(channels=1, latents=8, blocks=[128, 256, 512], scale=0.9227914214134216),
+    "scheduler": _schedule(0.0015, 0.0195),
     "vocoder": {
-        "model_in_dim": 64,
-        "sampling_rate": 16000,
-        "upsample_initial_channel": 1024,
-        "upsample_rates": [5, 4, 2, 2, 2],
-        "upsample_kernel_sizes": [16, 16, 8, 4, 4],
-        "normalize_before": False,
+        **{"model_in_dim": 64, "sampling_rate": 16000, "upsample_initial_channel": 1024, "normalize_before": False},
+        **{"upsample_rates": [5, 4, 2, 2, 2], "upsample_kernel_sizes": [16, 16, 8, 4, 4]},
     },
 }
-
-VICUNA_7B: dict[str, Any] = {
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "max_position_embeddings": 2048,
-    "rms_norm_eps": 1e-6,
+VICUNA_7B: Config = {
+    **{"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
+    **{"max_position_embeddings": 2048, "rms_norm_eps": 1e-6},
 }
-
-# The parameters of each part that stays in memory, by the folder that checkpoints/7b/preset.json gives it; a test counts them again.
-PARAMETERS: dict[str, dict[str, int]] = {
-    "imagebind": {"vision and audio towers": 719_065_088},
-    "stable-diffusion-v1-5": {"unet": 859_520_964, "vae": 83_653_863, "safety_checker": 303_981_588},
-    "zeroscope_v2_576w": {"unet": 1_411_233_860, "vae": 83_653_863},
-    "audioldm-l-full": {"unet": 739_139_080, "vae": 55_376_873, "vocoder": 55_264_897},
-}
-LANGUAGE_MODELS: dict[str, dict[str, Any]] = {"vicuna-7b-v0": VICUNA_7B}
+LANGUAGE_MODELS = {"vicuna-7b-v0": VICUNA_7B}  # by the folder that checkpoints/7b/preset.json gives it

@@ -39,12 +39,13 @@ def in_slots(tmp_path: Path, *messages: str, quota: bool = True) -> tuple[dict, 
     scheduler.quota = quota
     environment = {**os.environ, "SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": scheduler.url}
     command = [sys.executable, "-m", "tests.app.zero_gpu", str(tmp_path), *messages]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     scheduler.close()
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1]), scheduler
 
 
+@pytest.mark.slow
 @needs_spaces
 def test_turns_run_in_slots(tmp_path: Path) -> None:
     """Announced at launch; asked for by their length; events, an error's sentence and a cancel cross the border of the process."""
@@ -60,6 +61,7 @@ def test_turns_run_in_slots(tmp_path: Path) -> None:
     assert {query["durationSeconds"][0] for path, query in scheduler.calls if path == "/schedule"} == {"60"}
 
 
+@pytest.mark.slow
 @needs_spaces
 def test_no_slot_to_be_had_is_a_sentence(tmp_path: Path) -> None:
     found, _ = in_slots(tmp_path, "draw a picture", quota=False)

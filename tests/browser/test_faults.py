@@ -75,3 +75,27 @@ def test_on_a_telephone_enter_breaks_the_line(open_page: Callable[..., Any]) -> 
     page.type(BOX, "two")
     assert page.input_value(BOX) == "one\ntwo"
     assert float(page.locator(BOX).evaluate("box => parseFloat(getComputedStyle(box).fontSize)")) >= 16
+
+
+PHISH = (
+    '<div style="position:fixed;inset:0;z-index:9999;background:white"><form action="http://127.0.0.1:9/" method="get">'
+    '<input name="word" placeholder="Password"><button>Sign in</button></form><p id="over">Your session has ended.</p></div>'
+)
+
+
+def test_markup_in_words_neither_lies_over_the_page_nor_takes_anything(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    send(page, f"look: {PHISH}")
+    answered(page)
+    box = page.locator(BOX).bounding_box()
+    middle = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
+    assert page.evaluate("([x, y]) => document.elementFromPoint(x, y).closest('#nx-box') !== null", middle)
+    assert page.locator("#nx-chat .md :is(input, form):visible").count() == 0
+    assert (
+        page.evaluate(
+            """() => { const form = document.createElement('form'); form.action = 'http://127.0.0.1:9/'; document.body.append(form);
+        return new Promise((found) => { addEventListener('securitypolicyviolation', (event) => found(event.effectiveDirective));
+        form.submit(); setTimeout(() => found('sent'), 3000); }); }"""
+        )
+        == "form-action"
+    )

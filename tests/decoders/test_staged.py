@@ -169,6 +169,7 @@ def test_both_networks_learn_and_an_unseen_pair_comes_out(tmp_path: Path, monkey
     assert left[5] < 0.4 * before[5]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("counted_seconds")
 def test_colours_of_thing_and_ground_are_learnt_for_things_never_seen_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Two dyes, each on the other's ground and on grey."""

@@ -11,7 +11,7 @@ from nextgpt_core.encoders.nano_audio import WIDTH, AudioTower
 from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
 from nextgpt_core.modalities.audio import AudioClip
 
-WEIGHTS = Path("checkpoints/nano/encoder/audio.safetensors")
+WEIGHTS = Path(__file__).parents[2] / "checkpoints" / "nano" / "encoder" / "audio.safetensors"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from nextgpt_core.encoders.efficientnet import FEATURES
 from nextgpt_core.encoders.nano_image import LOOK, TRUNK_PIXELS, WIDTH, NanoImageTower, PictureHeads, picture_inputs
 from nextgpt_core.errors import CheckpointMismatch
 
-WEIGHTS = Path("checkpoints/nano/encoder/image.safetensors")
+WEIGHTS = Path(__file__).parents[2] / "checkpoints" / "nano" / "encoder" / "image.safetensors"
 
 
 def picture(height: int, width: int) -> np.ndarray:

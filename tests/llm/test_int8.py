@@ -1,6 +1,7 @@
 """Reduced precision: our 8-bit layers on the CPU, and bitsandbytes' where it is installed. Errors are stated in docs/memory.md."""
 
 import copy
+from functools import cache
 
 import pytest
 import torch
@@ -58,23 +59,21 @@ LIMITS = {
 }
 
 
-@pytest.fixture(scope="module")
-def networks():
-    return {"full width": precision.full_width(), "tiny": precision.tiny()}
+NETWORKS = {"full width": cache(precision.full_width), "tiny": cache(precision.tiny)}
 
 
 @pytest.mark.parametrize("way", precision.WAYS)
-@pytest.mark.parametrize("size", ["full width", "tiny"])
-def test_errors_are_those_that_are_stated(way, size, networks):
+@pytest.mark.parametrize("size", [pytest.param("full width", marks=pytest.mark.slow), "tiny"])
+def test_errors_are_those_that_are_stated(way, size):
     if "bitsandbytes" in way:
         pytest.importorskip("bitsandbytes")
-    found = precision.error(precision.WAYS[way], *copy.deepcopy(networks[size]))
+    found = precision.error(precision.WAYS[way], *copy.deepcopy(NETWORKS[size]()))
     limit = LIMITS[way][size == "tiny"]
     assert limit / 4 < found < limit  # an error that is too small would mean that nothing was rounded
 
 
-def test_no_linear_layer_is_left_out(networks):
-    network = copy.deepcopy(networks["tiny"][0])
+def test_no_linear_layer_is_left_out():
+    network = copy.deepcopy(NETWORKS["tiny"]()[0])
     linears = sum(type(module) is nn.Linear for module in network.modules())
     assert quantize_linears(network) == linears > 0
     assert not any(type(module) is nn.Linear for module in network.modules())

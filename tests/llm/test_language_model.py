@@ -87,6 +87,7 @@ def test_untied_head():
     assert torch.allclose(llm.logits(states)[..., : llm.vocabulary], states @ llm.output_table.T)
 
 
+@pytest.mark.bundled
 @needs_nano
 def test_bundled_model_answers():
     llm = load_language_model(NANO, added_tokens=ADDED)

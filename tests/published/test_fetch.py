@@ -95,6 +95,7 @@ fetch(dataclasses.replace(load_preset("7b"), folder=pathlib.Path(sys.argv[1])), 
 """
 
 
+@pytest.mark.slow
 def test_a_killed_fetch_goes_on_where_it_stopped(hub, preset):
     hub.stall = 1_500_000
     folder = preset.folder / "imagebind"

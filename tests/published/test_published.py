@@ -105,8 +105,9 @@ def test_convert_check_build_and_chat(converted, tmp_path, precision):
     made = {event.media.modality: event.media.path for event in events if isinstance(event, MediaReady)}
     assert set(made) == {"image", "audio", "video"} and all(path.stat().st_size for path in made.values())
     assert isinstance(events[-1], TurnDone) and len(events[-1].spans) == 3
-    again = {e.media.modality: e.media.path for e in one_turn(converted, tmp_path / "again", precision) if isinstance(e, MediaReady)}
-    assert all(made[name].read_bytes() == again[name].read_bytes() for name in made)
+    if precision == "float32":
+        again = {e.media.modality: e.media.path for e in one_turn(converted, tmp_path / "again") if isinstance(e, MediaReady)}
+        assert all(made[name].read_bytes() == again[name].read_bytes() for name in made)
 
 
 @needs_bitsandbytes
@@ -116,7 +117,7 @@ def test_convert_check_build_and_chat(converted, tmp_path, precision):
 def test_the_language_model_takes_what_the_plan_says(converted, monkeypatch, precision, device):
     """The first core stands for a GPU, where the few bits are those of bitsandbytes; what is one number per row is left out of the plan."""
     monkeypatch.setattr("nextgpt_core.build.free_bytes", lambda device: 2**40)
-    monkeypatch.setattr("nextgpt_core.encoders.imagebind.ImageBind.half", lambda self: self)
+    monkeypatch.setattr(imagebind.ImageBindEncoder, "gpu_dtype", torch.float32)
     llm = build(converted, device=device, precision=precision, decoders=()).llm
     held = [*llm.parameters(), *(value for name, value in llm.named_buffers() if name.endswith("weight"))]
     # A CPU keeps the scales in 16 bits from its first pass on, a GPU in 32.
@@ -126,7 +127,7 @@ def test_the_language_model_takes_what_the_plan_says(converted, monkeypatch, pre
 
 
 def test_the_published_boundaries_reach_the_prompt_as_words(converted):
-    model = build(converted)
+    model = build(converted, decoders=())
     pieces = build_template(converted, model)([Message("user", (Media("image", GOLDEN / "media" / "gray_263x240.png"), "What is this?"))])
     ids = [i for piece in pieces for i in getattr(piece, "ids", ())]
     assert max(ids) < ROWS and tuple(ids[4:7]) == tuple(model.llm.tokenizer.encode("<Img>"))[:3]
@@ -134,11 +135,11 @@ def test_the_published_boundaries_reach_the_prompt_as_words(converted):
 
 def test_placed_by_a_plan_for_the_free_memory(converted, tmp_path, monkeypatch):
     """The first core stands for a GPU: the same bytes come out, and decoders visit where memory is short."""
+    monkeypatch.setattr(imagebind.ImageBindEncoder, "gpu_dtype", torch.float32)
     needed = plan(converted, 24).peak
     wanted = {e.media.modality: e.media.path.read_bytes() for e in one_turn(converted, tmp_path / "cpu") if isinstance(e, MediaReady)}
     for name, free in (("roomy", 2 * needed), ("short", needed - 1000)):
         monkeypatch.setattr("nextgpt_core.build.free_bytes", lambda device, free=free: free)
-        monkeypatch.setattr("nextgpt_core.encoders.imagebind.ImageBind.half", lambda self: self)
         events = one_turn(converted, tmp_path / name, device="cpu:0")
         assert {e.media.modality: e.media.path.read_bytes() for e in events if isinstance(e, MediaReady)} == wanted
     monkeypatch.setattr("nextgpt_core.build.free_bytes", lambda device: 2**20)
@@ -148,10 +149,10 @@ def test_placed_by_a_plan_for_the_free_memory(converted, tmp_path, monkeypatch):
 
 def test_decoders_that_are_not_there_take_no_room(converted, monkeypatch):
     """A GPU with room for what is loaded keeps all of it, although the whole preset would not fit."""
+    monkeypatch.setattr(imagebind.ImageBindEncoder, "gpu_dtype", torch.float32)
     kept = plan(converted, 24, decoders=["image"]).peak
     assert kept < plan(converted, 24).peak
     monkeypatch.setattr("nextgpt_core.build.free_bytes", lambda device: kept)
-    monkeypatch.setattr("nextgpt_core.encoders.imagebind.ImageBind.half", lambda self: self)
     placed = []
     monkeypatch.setattr("nextgpt_core.build.place", lambda model, where, device: placed.append(where) or model)
     build(converted, device="cpu:0", decoders=["image"])
@@ -180,7 +181,7 @@ def test_saved_parts_load_to_the_same_bytes(converted, tmp_path):
 
 def test_a_merged_adapter_is_not_saved_as_none(converted, tmp_path):
     with pytest.raises(CheckpointError, match="build_trainable"):
-        build(converted).save_trained(tmp_path / "saved")
+        build(converted, decoders=()).save_trained(tmp_path / "saved")
     assert not (tmp_path / "saved").exists()
 
 
@@ -253,8 +254,8 @@ def test_unconditional_is_made_once_and_kept(converted, monkeypatch):
     (folder / "text_encoder").mkdir()
     calls = []
     monkeypatch.setattr("nextgpt_core.decoders.text.encode_nothing", lambda path: calls.append(path) or wanted)
-    build(converted)
-    build(converted)
+    build(converted, decoders=["image"])
+    build(converted, decoders=["image"])
     assert calls == [folder]
     assert load_file(folder / "unconditional.safetensors")["unconditional"].shape == (5, tiny.WIDTH)
 
@@ -272,11 +273,11 @@ def test_another_text_encoder_makes_its_own_unconditional(converted, monkeypatch
     monkeypatch.setattr("nextgpt_core.decoders.text.encode_nothing", encode_nothing)
     for value in (1.0, 1.0, 2.0, 2.0):
         save_file({"a": torch.full((100_000,), value)}, encoder / "model.safetensors")  # of the same length and shape
-        build(converted)
+        build(converted, decoders=["image"])
         assert load_file(folder / "unconditional.safetensors")["unconditional"].unique().tolist() == [value]
     assert made == [1.0, 2.0]
     shutil.rmtree(encoder)  # it may go when it has done its work
-    build(converted)
+    build(converted, decoders=["image"])
     assert made == [1.0, 2.0]
 
 

@@ -58,6 +58,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Exception]:
     return folder, ended.value
 
 
+@pytest.mark.slow
 def test_processes_share_gradients_and_decisions(done: tuple[Path, Exception]):
     for number in (0, 1):
         told = torch.load(done[0] / "met" / f"{number}.pt")
@@ -66,6 +67,7 @@ def test_processes_share_gradients_and_decisions(done: tuple[Path, Exception]):
         assert told["threads"] == max(1, (os.cpu_count() or 1) // 2)
 
 
+@pytest.mark.slow
 def test_what_they_learn_is_the_same_and_one_of_them_writes(done: tuple[Path, Exception]):
     folder = done[0] / "learnt"
     first, second = (torch.load(folder / f"{number}.pt") for number in (0, 1))
@@ -74,6 +76,7 @@ def test_what_they_learn_is_the_same_and_one_of_them_writes(done: tuple[Path, Ex
     assert len((folder / "run" / "log.csv").read_text().splitlines()) == 5
 
 
+@pytest.mark.slow
 def test_an_error_in_one_of_them_is_raised(done: tuple[Path, Exception]):
     assert "the second one broke" in str(done[1])
 

@@ -105,7 +105,8 @@ class Recorder(torch.nn.Module):
         self.layer = torch.nn.Conv2d(2, 2, 1)
 
 
-def test_the_denoiser_learns_and_resumes(tmp_path: Path, counted_seconds: int) -> None:
+@pytest.mark.usefixtures("counted_seconds")
+def test_the_denoiser_learns_and_resumes(tmp_path: Path) -> None:
     from recipes.nano.decoders.unet import LatentSet, train_denoiser
 
     torch.manual_seed(0)
