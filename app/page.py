@@ -8,7 +8,7 @@ from gradio.blocks import Block
 
 from app.files import FileStore
 
-LOOK = 0.02  # seconds between two looks of Gradio's queue for a new event; its own 0.001 takes 8 % of a core for nothing
+LOOK = 0.05  # seconds between two looks of Gradio's queue for a new event, as it has on Windows; its 0.001 elsewhere takes 8 % of a core
 PROGRESS = 1.0  # seconds between two looks for news of gr.Progress, which the page does not use
 
 
@@ -25,8 +25,7 @@ class Page(gr.Blocks):
         return self
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
-        """As Gradio's, for what an event changes alone: Gradio builds every other component among its outputs again, at every update, and
-        an answer that grows would take longer to tell than to write."""
+        """As Gradio's, for what an event changes alone: Gradio builds every other component among its outputs again, at every update."""
         changes = {} if predictions == gr.skip() else predictions
         if not isinstance(changes, dict) or not all(isinstance(one, Block) for one in changes):
             return await super().postprocess_data(block_fn, predictions, state)

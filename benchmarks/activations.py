@@ -16,9 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import LlamaConfig, LlamaModel, SpeechT5HifiGan, SpeechT5HifiGanConfig
 
+from benchmarks import architectures
 from nextgpt_core.encoders.imagebind import HUGE, HUGE_OUT, ImageBind
 from nextgpt_core.encoders.nano_video import CUT_PIXELS, NanoVideoTower
-from nextgpt_core.published import architectures
 
 
 class Peak(TorchDispatchMode):

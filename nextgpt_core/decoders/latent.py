@@ -50,11 +50,10 @@ class LatentDecoder(Decoder):
         make_scheduler(noise_schedule, scheduler)  # a wrong name fails here, not in the first turn
         _agree(self.noun, "condition width", unet=self.takes(unet.config), other=unconditional.shape[1], of="text encoder")
         _agree(self.noun, "latent channels", unet=unet.config.in_channels, other=vae.config.latent_channels, of="VAE")
-        unet.eval().requires_grad_(False)
-        vae.eval().requires_grad_(False)
         if tiling:
             vae.enable_tiling()
-        self.mean = mean.eval().requires_grad_(False) if mean is not None else None
+        self.mean = mean
+        self.freeze()
         self.noise_schedule: Mapping[str, Any] = dict(noise_schedule)
         self.scheduler = scheduler
         self.unconditional = unconditional.float()

@@ -19,12 +19,17 @@ from nextgpt_core.encoders import encoder_class
 from nextgpt_core.errors import ConfigError
 from nextgpt_core.frozen import FrozenPart, absent
 from nextgpt_core.projections import make_projections
-from nextgpt_core.published.architectures import LANGUAGE_MODELS
 
 GIB = 2**30
 SLACK = 1.25  # for workspaces and fragmentation, on everything that is computed
 # Bytes of one parameter. NF4 keeps a float32 scale for each 64 weights.
 BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "8bit": 1.0, "4bit": 0.5 + 4 / 64}
+LANGUAGE_MODELS: dict[str, dict[str, Any]] = {  # the published one's config, by the folder that checkpoints/7b/preset.json gives it
+    "vicuna-7b-v0": {
+        **{"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
+        **{"max_position_embeddings": 2048, "rms_norm_eps": 1e-6},
+    }
+}
 _STATES = 11  # numbers per position and width that the language model works with, its cache apart
 
 

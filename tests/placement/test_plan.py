@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from transformers import CLIPConfig, LlamaConfig, LlamaForCausalLM, SpeechT5HifiGan, SpeechT5HifiGanConfig
 
+from benchmarks import architectures
 from nextgpt_core.config import load_preset
 from nextgpt_core.decoders import DECODERS
 from nextgpt_core.decoders.base import Size
@@ -21,7 +22,6 @@ from nextgpt_core.errors import ConfigError
 from nextgpt_core.placement.parts import GIB, cpu_bytes, parts_of, sizes_of
 from nextgpt_core.placement.plan import CPU, GPU, OFFLOADED, plan
 from nextgpt_core.placement.report import picture, table
-from nextgpt_core.published import architectures
 
 MODALITIES = ("image", "video", "audio")
 GOLDEN = Path(__file__).parents[1] / "golden"

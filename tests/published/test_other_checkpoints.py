@@ -11,6 +11,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel, UNet3DConditionModel
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
+from benchmarks import architectures
 from nextgpt_core.build import assemble_around, build_decoder, build_trainable
 from nextgpt_core.config import OutputConfig, Preset, load_preset
 from nextgpt_core.decoders import AudioLDMDecoder, StableDiffusionDecoder, ZeroscopeDecoder
@@ -20,7 +21,6 @@ from nextgpt_core.errors import ConfigError
 from nextgpt_core.llm.language_model import LanguageModel
 from nextgpt_core.llm.tokenizer import SentencePieceTokenizer
 from nextgpt_core.placement.parts import parts_of
-from nextgpt_core.published import architectures
 from nextgpt_core.published.convert import published_shapes
 from tests.decoders import tiny
 from tests.decoders.test_decoders import SETTINGS, seeded, write_folder

@@ -1,6 +1,8 @@
-"""The published parts' architectures, as their config files on the hub give them: for planning and rehearsing without the weights."""
+"""The published parts' architectures, as their config files on the hub give them: for measuring and rehearsing without the weights."""
 
 from typing import Any
+
+from nextgpt_core.placement.parts import LANGUAGE_MODELS
 
 Config = dict[str, Any]
 
@@ -58,8 +60,4 @@ AUDIOLDM: dict[str, Config] = {
         **{"upsample_rates": [5, 4, 2, 2, 2], "upsample_kernel_sizes": [16, 16, 8, 4, 4]},
     },
 }
-VICUNA_7B: Config = {
-    **{"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
-    **{"max_position_embeddings": 2048, "rms_norm_eps": 1e-6},
-}
-LANGUAGE_MODELS = {"vicuna-7b-v0": VICUNA_7B}  # by the folder that checkpoints/7b/preset.json gives it
+VICUNA_7B: Config = LANGUAGE_MODELS["vicuna-7b-v0"]
