@@ -39,6 +39,7 @@ from app.streams import KeptStreams
 from app.tab import Tab
 from app.translate import translated
 from nextgpt_core.config import SamplingConfig
+from nextgpt_core.modalities import ahead, warm
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,9 @@ def make_page(
     data = settings.data_path
     os.environ["GRADIO_TEMP_DIR"] = str(data)  # uploads lie beside the results, and what lies here is served without a copy
     store = FileStore(data / "kept", keep_hours=settings.keep_hours, max_bytes=settings.max_store_gb * 2**30)
+    warm()  # the first file need not wait for the process that reads it
     loader = Loader(load, name=name).start()
-    desk = Desk(loader.engine, store, max_waiting=settings.max_waiting)
+    desk = Desk(loader.engine, store, max_waiting=settings.max_waiting, reader=ahead)
     library = Library(store, max_conversations=settings.max_conversations)
     with Page(title="NExT-GPT Chat", fill_height=True, fill_width=True, analytics_enabled=False) as page:
         actions = Actions(settings, store, library, desk, loader, Renderer(store))

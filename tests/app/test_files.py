@@ -238,3 +238,53 @@ def test_a_tab_is_shown_the_copy_once_it_is_there(tmp_path: Path, actions: Actio
 def test_a_large_picture_in_a_message_is_looked_at_at_a_fraction(tmp_path: Path) -> None:
     Image.new("RGB", (7900, 7900), (9, 99, 200)).save(tmp_path / "large.jpg")
     assert check(tmp_path / "large.jpg").summary == "7900 × 7900"
+
+
+# reading does not hold others up
+
+
+def test_one_persons_files_are_read_while_anothers_turn_is_made(tmp_path: Path, store: FileStore) -> None:
+    reading, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        forgotten = 0
+
+        def prepare(self, files, *, cancelled=None) -> None:
+            reading.set()
+            assert [one.modality for one in files] == ["image"] and go_on.wait(60)
+
+        def forget(self, files) -> None:
+            self.forgotten += 1
+
+    reader, engine = Slow(), FakeEngine(word_seconds=0, step_seconds=0)
+    desk = Desk(lambda: engine, store, reader=reader)
+    first, second = Conversation(), Conversation()
+    first.turns.append(Turn("look", [store.adopt(check(EXAMPLES / "picture.png"), first.id)]))
+    slow = desk.submit(first, Choices().turn_settings())
+    assert slow is not None and reading.wait(60)
+    second.turns.append(Turn("hello"))
+    quick = desk.submit(second, Choices().turn_settings())
+    assert quick is not None
+    until(lambda: quick.answer.finished)
+    assert not slow.answer.finished and slow.answer.status == "waiting"
+    go_on.set()
+    until(lambda: slow.answer.finished)
+    assert slow.answer.status == "done" and reader.forgotten == 2
+
+
+def test_stop_reaches_files_that_are_read_ahead(tmp_path: Path, store: FileStore) -> None:
+    stopped = threading.Event()
+
+    class Patient:
+        def prepare(self, files, *, cancelled=None) -> None:
+            until(cancelled)
+            stopped.set()
+
+        def forget(self, files) -> None:
+            pass
+
+    desk, conversation = Desk(lambda: FakeEngine(word_seconds=0), store, reader=Patient()), Conversation()
+    conversation.turns.append(Turn("look", [store.adopt(check(EXAMPLES / "picture.png"), conversation.id)]))
+    job = desk.submit(conversation, Choices().turn_settings())
+    assert job is not None and desk.stop(conversation.id)
+    assert job.answer.status == "cancelled" and stopped.wait(60)
