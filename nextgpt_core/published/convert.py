@@ -15,9 +15,9 @@ from transformers import LlamaConfig, LlamaModel
 from nextgpt_core.checkpoints import read_pickle, refuse_mismatch, save_tensors, sha256, write_manifest, writing
 from nextgpt_core.config import Preset
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, ConfigError
+from nextgpt_core.placement.parts import LANGUAGE_MODELS
 from nextgpt_core.projections import make_projections
 from nextgpt_core.projections.output import OutputProjection
-from nextgpt_core.published.architectures import LANGUAGE_MODELS
 from nextgpt_core.published.token_order import TOLD, UNKNOWN
 
 log = logging.getLogger(__name__)
