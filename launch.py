@@ -262,10 +262,10 @@ def unpacked(environment: Path, since: float) -> int:
 
 
 def progress(said: str, unpacked: int) -> str:
-    """What pip is doing by what it has said: the last download and all of them together, or how many packages are unpacked."""
+    """What pip is doing by what it has said: the last download and all of them together, or which package it unpacks."""
     unpacking = re.findall(r"^Installing collected packages: (.+)$", said, re.MULTILINE)
     if unpacking:
-        return f"unpacked {unpacked} of {unpacking[-1].count(',') + 1} packages"
+        return f"unpacking {max(1, unpacked)} of {unpacking[-1].count(',') + 1} packages"
     wheel = r"^ *(?:Downloading|Using cached) (\S+?)-\d\S*\.(?:whl|tar\.gz|zip) \(([\d.]+) (bytes|kB|MB|GB)\)$"
     wheels = re.findall(wheel, said, re.MULTILINE)
     if not wheels:
@@ -273,7 +273,7 @@ def progress(said: str, unpacked: int) -> str:
     units = {"bytes": 1e-6, "kB": 1e-3, "MB": 1.0, "GB": 1e3}
     together = sum(float(number) * units[unit] for _, number, unit in wheels)
     name, number, unit = wheels[-1]
-    return f"{name} ({number} {unit}), {len(wheels)} packages and {together:,.0f} MB so far"
+    return f"{name} ({number} {unit}), {together:,.0f} MB in {len(wheels)} package{'s' * (len(wheels) > 1)} so far"
 
 
 def reason(said: str, status: int) -> str:

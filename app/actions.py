@@ -6,7 +6,6 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator
-from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import gradio as gr
 from app.admission import Admission
 from app.archive import export_zip, import_zip
 from app.conversation import Conversation, Turn
-from app.files import Checked, FileStore, check
+from app.files import Checked, FileStore, check_all, checked
 from app.i18n import language_of, say
 from app.jobs import Desk, Job
 from app.library import Library, Person
@@ -30,21 +29,12 @@ from nextgpt_core.errors import MediaError
 
 logger = logging.getLogger(__name__)
 
+COPY_SECONDS = 0.3  # between two looks at whether a copy is there
+
 Update = dict[str, Any]  # output's name -> new value; what is not named stays as it is
 
 
-def checked(path: Path) -> Checked:
-    """`check`, remembered as long as the file stays what it was."""
-    try:
-        state = path.stat()
-    except OSError:
-        return check(path)  # says that it is not there
-    return _checked(path, state.st_mtime_ns, state.st_size)
-
-
-@lru_cache(maxsize=256)
-def _checked(path: Path, modified: int, size: int) -> Checked:
-    return check(path)
+NO_KEY = "\u2060"  # a word joiner: no width, and in no key
 
 
 class Actions:
@@ -78,7 +68,7 @@ class Actions:
         if self._refused(tab, conversation, words, len(paths), choices, place=len(conversation.turns)):
             another = self.desk.job(conversation.id) not in (None, tab.following)  # sent in another tab: this one shows it from now on
             return self._state(tab) if another else {}
-        looked = await asyncio.gather(*(asyncio.to_thread(checked, path) for path in paths))
+        looked = await asyncio.to_thread(check_all, paths, checked)
         conversation = self.admission.still(tab, conversation)
         problem = self.admission.refusal(tab, conversation, words, len(paths), choices, len(conversation.turns))
         if problem:  # it was sent twice, perhaps
@@ -190,6 +180,8 @@ class Actions:
         if job is None or job is tab.following:
             if job is None and tab.conversation is not None:  # it may have been done before anybody looked
                 yield self._state(tab)
+                async for update in self._copies(tab, tab.conversation):
+                    yield update
             return
         tab.following, seen, beat = job, -1, 0.0
         tab.pace = pace = tab.pace or Pace(self.settings.updates_per_second)
@@ -205,11 +197,24 @@ class Actions:
                 await asyncio.sleep(pace.pause)
             if tab.conversation is job.conversation:
                 yield self._state(tab) | ({} if job.answer.seed is None else {"seed": job.answer.seed})
+                async for update in self._copies(tab, job.conversation):
+                    yield update
             elif tab.conversation is not None:  # the last update may reach the browser after what the tab moved on to: show that once more
                 yield self._messages(tab, self.desk.job(tab.conversation.id))
         finally:
             if tab.following is job:
                 tab.following = None
+
+    async def _copies(self, tab: Tab, conversation: Conversation) -> AsyncIterator[Update]:
+        """Show copies of sent files once they are there, where browsers cannot show the files themselves."""
+        shown = self.renderer.copies.made
+        files = conversation.files()
+        while tab.conversation is conversation and (self.renderer.copies.making(*files) or shown != self.renderer.copies.made):
+            if shown != self.renderer.copies.made:
+                shown = self.renderer.copies.made
+                yield self._messages(tab, self.desk.job(conversation.id))
+            else:
+                await asyncio.sleep(COPY_SECONDS)
 
     def shown(self, tab: Tab, mark: str) -> None:
         """The browser has shown the update with this mark."""
@@ -259,7 +264,7 @@ class Actions:
         if paths == tab.chosen:
             return {}
         fresh, tab.chosen = [path for path in paths if path not in tab.chosen], paths
-        looked = [checked(Path(path)) for path in paths[: self.settings.max_files]]
+        looked = check_all([Path(path) for path in paths[: self.settings.max_files]], checked)
         update: Update = {"chosen": chips(looked, tab.language)}
         for file in looked:
             values = recalled(file.provenance or {}) if str(file.path) in fresh and not self._ours(file.path) else {}
@@ -385,5 +390,6 @@ def _with_file(tab: Tab, message: Any, path: str) -> Update:
 
 
 def _title(conversation: Conversation, language: str) -> str:
-    title = conversation.title or say("untitled", language)
+    """The name in the list. It begins with an invisible sign: Gradio translates labels that are a key, which a person may type: "hello"."""
+    title = NO_KEY + (conversation.title or say("untitled", language))
     return f"{title} ({conversation.note})" if conversation.note else title

@@ -2,17 +2,17 @@
 
 import json
 import lzma
-import re
 import secrets
 import shutil
 import time
 import zipfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from dataclasses import replace
+from pathlib import Path
 
 from app.conversation import Conversation, from_json, to_json
-from app.files import FileStore, StoredFile, check
+from app.files import Checked, FileStore, StoredFile, check
 from app.i18n import say
 from app.settings import Settings
 from nextgpt_core.errors import MediaError, MediaTooLarge, UnsupportedMedia
@@ -20,6 +20,7 @@ from nextgpt_core.errors import MediaError, MediaTooLarge, UnsupportedMedia
 STORY = "conversation.json"
 MAX_MEMBERS = 2000
 MAX_STORY_BYTES = 20 * 2**20
+READING_SECONDS = 120.0  # in which the files of one are looked at
 # What a damaged or hostile archive raises somewhere in zipfile, its decompressors, json or our own reading.
 DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError, RuntimeError),
@@ -90,19 +91,26 @@ def _taker(
 ) -> Callable[[StoredFile], StoredFile]:
     """A function that unpacks a file under a generated name, once, however often it is shown. A missing or wrong one becomes a file that
     is gone."""
-    unpacked: dict[str, tuple[str, str]] = {}  # member -> modality and name
+    unpacked: dict[str, Checked] = {}  # by member
+    end = time.monotonic() + READING_SECONDS
 
     def take(file: StoredFile) -> StoredFile:
-        member, suffix = f"media/{file.folder}-{file.name}", PurePosixPath(file.name).suffix
-        name = f"{secrets.token_hex(8)}{suffix}"
-        if member in members and member not in unpacked and re.fullmatch(r"\.[a-z0-9]{2,4}", suffix):
+        member, name = f"media/{file.folder}-{file.name}", secrets.token_hex(8)
+        if member in members and member not in unpacked:
+            if time.monotonic() > end:
+                raise MediaTooLarge("The files of this conversation take too long to read; please import a smaller one.")
             target = store.folder(token) / name
             with archive.open(members[member]) as source, target.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
-            unpacked[member] = check(target).modality, name
-            if unpacked[member][0] != file.modality:
+            unpacked[member] = found = check(target)
+            if found.modality == file.modality:  # called by what it is: a page named as a picture would be served as one
+                target.rename(target.with_suffix(found.suffix))
+            else:
                 target.unlink()
-        modality, there = unpacked.get(member, ("", ""))
-        return StoredFile(file.modality, token, there if modality == file.modality else name, file.label, file.info)
+        there = unpacked.get(member)
+        if there is None or there.modality != file.modality:
+            return replace(file, folder=token, name=f"{name}.gone")
+        info = {**file.info, "playable": False} if not there.playable else {k: v for k, v in file.info.items() if k != "playable"}
+        return replace(file, folder=token, name=f"{there.path.name}{there.suffix}", info=info)
 
     return take

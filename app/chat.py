@@ -26,6 +26,7 @@ from starlette.middleware import Middleware
 from app.actions import Actions, Update, choices_from
 from app.controls import SETTINGS, controls, example_message, examples
 from app.files import FileStore
+from app.first import FirstScript
 from app.i18n import language_of, say, translations
 from app.jobs import Desk, TurnMaker
 from app.library import Library
@@ -38,6 +39,7 @@ from app.streams import KeptStreams
 from app.tab import Tab
 from app.translate import translated
 from nextgpt_core.config import SamplingConfig
+from nextgpt_core.modalities import ahead, warm
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +56,9 @@ def make_page(
     data = settings.data_path
     os.environ["GRADIO_TEMP_DIR"] = str(data)  # uploads lie beside the results, and what lies here is served without a copy
     store = FileStore(data / "kept", keep_hours=settings.keep_hours, max_bytes=settings.max_store_gb * 2**30)
+    warm()  # the first file need not wait for the process that reads it
     loader = Loader(load, name=name).start()
-    desk = Desk(loader.engine, store, max_waiting=settings.max_waiting)
+    desk = Desk(loader.engine, store, max_waiting=settings.max_waiting, reader=ahead)
     library = Library(store, max_conversations=settings.max_conversations)
     with Page(title="NExT-GPT Chat", fill_height=True, fill_width=True, analytics_enabled=False) as page:
         actions = Actions(settings, store, library, desk, loader, Renderer(store))
@@ -343,7 +346,7 @@ def serve(
         enable_monitoring=False,
         state_session_capacity=MAX_SESSIONS,
         run_history=False,  # Gradio would keep a second copy of what was sent, here or at Hugging Face
-        app_kwargs={"middleware": [private, Middleware(KeptStreams)]},
+        app_kwargs={"middleware": [Middleware(FirstScript), private, Middleware(KeptStreams)]},
     )
     if wait:
         page.block_thread()

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -182,15 +181,16 @@ def run_ask(options: argparse.Namespace) -> int:
 
 def run_plan(options: argparse.Namespace) -> int:
     """Print where everything goes; status 1 where it does not fit."""
-    planner, report = module("nextgpt_core.placement.plan"), module("nextgpt_core.placement.report")
-    preset = module("nextgpt_core.config").load_preset(options.preset)
-    asked = {"image": options.pixels and (options.pixels, options.pixels), "frames": options.frames, "seconds": options.seconds}
-    sizes = replace(planner.sizes_of(preset), **{name: size for name, size in asked.items() if size})
-    plan = planner.plan(preset, options.vram, options.precision, sizes=sizes, ram=options.ram)
-    print(report.table(plan))
+    from nextgpt_core.config import load_preset
+    from nextgpt_core.placement import parts, plan, report
+
+    preset = load_preset(options.preset)
+    sizes = parts.sizes_of(preset, pixels=options.pixels, frames=options.frames, seconds=options.seconds)
+    found = plan.plan(preset, options.vram, options.precision, sizes=sizes, ram=options.ram)
+    print(report.table(found))
     if options.picture:
-        report.picture(plan, options.picture)
-    return 0 if plan.fits else 1
+        report.picture(found, options.picture)
+    return 0 if found.fits else 1
 
 
 def run_convert(options: argparse.Namespace) -> int:

@@ -22,6 +22,7 @@ from nextgpt_core.messages import (
     SignalSpan,
     TextDelta,
     TurnDone,
+    whole_text,
 )
 from nextgpt_core.modalities import MODALITIES
 
@@ -118,6 +119,9 @@ class Turn:
     versions: list[Answer] = field(default_factory=lambda: [Answer()])
     shown: int = 0
     rendered: Any = field(default=None, repr=False, compare=False)  # render.py's memory of a finished turn
+
+    def __post_init__(self) -> None:
+        self.text = whole_text(self.text)
 
     @property
     def answer(self) -> Answer:

@@ -8,14 +8,19 @@ import secrets
 import shutil
 import threading
 import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from app.i18n import say
-from nextgpt_core.errors import MediaTooLarge, UnsupportedMedia
+from nextgpt_core.errors import MediaError, MediaTooLarge
 from nextgpt_core.messages import Media
-from nextgpt_core.modalities import MODALITIES, sniff
+from nextgpt_core.modalities import MODALITIES, look
+from nextgpt_core.modalities.fingerprint import fingerprint
+from nextgpt_core.modalities.preview import CONVERTERS
+from nextgpt_core.modalities.reading import ReadersBusy
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +28,15 @@ FOLDER = re.compile(r"[0-9a-f]{32}")
 UPLOAD_FOLDER = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[0-9a-f]{4,32}(-[0-9]{1,3})?\.[a-z0-9]{2,4}|[a-z0-9_-]{1,40}\.[a-z0-9]{2,4}")
 COUNTED_SECONDS = 10.0
-SHOWN = {  # the kind of file that a browser shows safely; anything else keeps no suffix of its own
-    "image": {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif", ".tif", ".tiff"},
-    "audio": {".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".weba", ".webm", ".aac"},
-    "video": {".mp4", ".webm", ".mov", ".mkv", ".m4v", ".avi", ".gif", ".webp"},
-}
+COPY = "-shown"  # what the name of a copy has more than its file's
+COPY_SUFFIXES = {modality: suffix for modality, (suffix, _) in CONVERTERS.items()}
+MESSAGE_PIXELS = 400_000_000  # of the pictures of one message
+MESSAGE_SECONDS = 30.0  # in which its files are looked at
+REMEMBERED = 256  # files
+TOO_MANY_PIXELS = (
+    f"is one too many: the pictures of a message have {MESSAGE_PIXELS // 10**6} million pixels at most; please send it in another."
+)
+TOO_SLOW = "was not read: the files before it took too long; please send it in a message of its own."
 
 
 _labels: dict[str, str] = {}  # a generated name of an upload -> what the person called the file; forgotten with the process
@@ -39,7 +48,7 @@ def nameless(label: str) -> str:
     name = secrets.token_hex(8) + (suffix if re.fullmatch(r"\.[a-z0-9]{2,4}", suffix) else "")
     while len(_labels) >= 10_000:
         _labels.pop(next(iter(_labels)))
-    _labels[name] = re.split(r"[/\\]", label)[-1][:120]
+    _labels[name] = "".join(one if one.isprintable() else "?" for one in re.split(r"[/\\]", label)[-1][:120])
     return name
 
 
@@ -73,18 +82,71 @@ class Checked:
     note: str = ""
     problem: str = ""
     provenance: dict[str, Any] | None = None
+    suffix: str = ""  # by what the file is, whatever it is called
+    playable: bool = True  # every browser shows it as it is
+    pixels: int = 0  # of a picture
+    passing: bool = False  # the problem is not the file's
 
 
 def check(path: Path) -> Checked:
     """Look at a file that a person chose: what it is, how much of it will be used, or a sentence why not."""
-    label = _labels.get(path.name, path.name)
+    label = _label(path)
     try:
-        modality = sniff(path)
-        facts = MODALITIES[modality].describe(path)
-    except (UnsupportedMedia, MediaTooLarge) as error:
-        return Checked(path, label, problem=str(error).replace(path.name, label))
-    provenance = MODALITIES[modality].read_provenance(path)
-    return Checked(path, label, modality, facts.get("summary") or "", facts.get("note") or "", provenance=provenance)
+        looked = look(path)
+    except MediaError as error:
+        return Checked(path, label, problem=str(error).replace(path.name, label), passing=isinstance(error, ReadersBusy))
+    found, facts = looked.found, looked.facts
+    return Checked(
+        path,
+        label,
+        found.modality,
+        str(facts.get("summary") or "")[:200],
+        str(facts.get("note") or "")[:200],
+        provenance=looked.provenance,
+        suffix=found.suffix,
+        playable=found.playable,
+        pixels=_pixels(facts) if found.modality == "image" else 0,
+    )
+
+
+_looked: OrderedDict[tuple[Path, str], Checked] = OrderedDict()
+
+
+def checked(path: Path) -> Checked:
+    """`check`, remembered as long as the content stays what it was."""
+    try:
+        key = path, fingerprint(path)
+    except OSError:
+        return check(path)  # says that it is not there
+    found = _looked.get(key) or check(path)
+    if not found.passing:
+        _looked[key] = found
+    while len(_looked) > REMEMBERED:
+        _looked.popitem(last=False)
+    return found
+
+
+def check_all(paths: Sequence[Path], look_at: Callable[[Path], Checked] = checked) -> list[Checked]:
+    """The files of one message, one after the other. What all of them may cost together is bounded."""
+    looked: list[Checked] = []
+    pixels, end = 0, time.monotonic() + MESSAGE_SECONDS
+    for path in paths:
+        late = time.monotonic() > end
+        file = Checked(path, _label(path), problem=f"{_label(path)} {TOO_SLOW}") if late else look_at(path)
+        pixels += file.pixels
+        if file.pixels and pixels > MESSAGE_PIXELS:
+            file = Checked(path, file.label, problem=f"{file.label} {TOO_MANY_PIXELS}")
+        looked.append(file)
+    return looked
+
+
+def _label(path: Path) -> str:
+    return _labels.get(path.name, path.name)
+
+
+def _pixels(facts: dict[str, Any]) -> int:
+    width, height = facts.get("width"), facts.get("height")
+    return width * height if isinstance(width, int) and isinstance(height, int) else 0
 
 
 class FileStore:
@@ -140,15 +202,14 @@ class FileStore:
     def adopt(self, checked: Checked, token: str) -> StoredFile:
         """Take a chosen file into a conversation under a generated name: another person may have sent the same one. What lies here already
         is linked, which takes no time; an upload is then to be discarded."""
-        suffix = checked.path.suffix.lower()
-        suffix = suffix if suffix in SHOWN[checked.modality] else MODALITIES[checked.modality].save_suffix
-        name = f"{secrets.token_hex(8)}{suffix}"
+        name = f"{secrets.token_hex(8)}{checked.suffix}"
         target = self.folder(token) / name
         ours = checked.path.is_relative_to(self.root.parent)  # a link to another file would share its time and its changes
         if not (ours and _linked(checked.path, target)):
             shutil.copyfile(checked.path, target)
         os.utime(target)  # its time begins now
-        return StoredFile(checked.modality, token, name, checked.label[:120], {"summary": checked.summary, "note": checked.note})
+        info = {"summary": checked.summary, "note": checked.note} | ({} if checked.playable else {"playable": False})
+        return StoredFile(checked.modality, token, name, checked.label[:120], info)
 
     def discard_upload(self, path: Path) -> None:
         """Delete an upload that is not needed any more; any other file stays."""
@@ -179,9 +240,15 @@ class FileStore:
     def has(self, file: StoredFile) -> bool:
         return self.path(file).is_file()
 
+    def copy_path(self, file: StoredFile) -> Path:
+        """Where a copy of a file lies that browsers show, if there is one."""
+        path = self.path(file)
+        return path.with_name(f"{path.stem}{COPY}{COPY_SUFFIXES[file.modality]}")
+
     def delete(self, file: StoredFile) -> None:
         path = self.path(file)
         path.unlink(missing_ok=True)
+        self.copy_path(file).unlink(missing_ok=True)
         _remove_empty(path.parent)
 
     def discard(self, token: str, *, keep: set[str]) -> None:
@@ -190,8 +257,9 @@ class FileStore:
             self._discarded.pop(next(iter(self._discarded)))
         self._discarded[token] = None
         folder = self.root / token
+        kept = {Path(name).stem for name in keep}
         for path in folder.iterdir() if folder.is_dir() else ():
-            if path.name not in keep:
+            if path.name not in keep and not (path.stem.endswith(COPY) and path.stem.removesuffix(COPY) in kept):
                 path.unlink(missing_ok=True)
         _remove_empty(folder)
 

@@ -80,6 +80,12 @@ TEXTS: dict[str, tuple[str, str]] = {  # key: (English, Chinese)
     "medium_failed": ("The {noun} could not be made: {reason}", "{noun}无法生成:{reason}"),
     "medium_stopped": ("The {noun} was stopped before it was done.", "{noun}在完成前已停止。"),
     "gone": ("This {noun} was deleted after its time; ask for it again.", "该{noun}已过期删除,请重新生成。"),
+    "copying": ("{label} is being prepared for your browser…", "正在为浏览器准备 {label}…"),
+    "copied": (
+        "{label}, converted for your browser; what you sent is kept as it is.",
+        "{label} 已转换以便浏览器显示;您发送的文件保持原样。",
+    ),
+    "not_copied": ("{label} was understood, but your browser cannot show it.", "{label} 已读取,但浏览器无法显示。"),
     "nothing": ("The model said nothing; press retry or write it another way.", "模型没有回答,请重试或换种说法。"),
     "another": ("Make another", "再来一个"),
     "use": ("Use in my next message", "用于下一条消息"),

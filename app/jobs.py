@@ -5,7 +5,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,7 @@ from typing import Protocol
 from app.conversation import Answer, Conversation, Turn
 from app.files import FileStore
 from nextgpt_core.errors import NextGPTError
-from nextgpt_core.messages import Event, Message, TurnSettings
+from nextgpt_core.messages import Event, Media, Message, TurnSettings
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +22,14 @@ class TurnMaker(Protocol):
     """What the page needs of an engine."""
 
     def turn(self, messages: Sequence[Message], settings: TurnSettings, *, cancel: threading.Event, out_dir: Path) -> Iterator[Event]: ...
+
+
+class ReadsAhead(Protocol):
+    """nextgpt_core.modalities.ahead is one."""
+
+    def prepare(self, files: Iterable[Media], *, cancelled: Callable[[], bool] | None = None) -> None: ...
+
+    def forget(self, files: Iterable[Media]) -> None: ...
 
 
 @dataclass
@@ -46,11 +54,15 @@ class Job:
 class Desk:
     """Takes turns in order of arrival and has the engine make them, one at a time."""
 
-    def __init__(self, engine: Callable[[], TurnMaker], store: FileStore, *, max_waiting: int = 20) -> None:
-        """`engine` is called for each turn; it may block while the model is loading and raises NextGPTError if that failed."""
+    def __init__(
+        self, engine: Callable[[], TurnMaker], store: FileStore, *, max_waiting: int = 20, reader: ReadsAhead | None = None
+    ) -> None:
+        """`engine` is called for each turn; it may block while the model is loading and raises NextGPTError if that failed. `reader` reads
+        a new message's files while others' turns are made, so that theirs do not wait for that."""
         self._engine = engine
         self._store = store
         self._max_waiting = max_waiting
+        self._reader = reader
         self._queue: queue.Queue[Job] = queue.Queue()
         self._jobs: dict[str, Job] = {}  # by conversation, waiting or running, in order of arrival
         self._lock = threading.RLock()
@@ -66,7 +78,10 @@ class Desk:
             if self._worker is None:
                 self._worker = threading.Thread(target=self._work, name="answers", daemon=True)
                 self._worker.start()
-        self._queue.put(job)
+        if self._reader is not None and job.turn.files and len(job.turn.versions) == 1:
+            threading.Thread(target=self._read_ahead, args=(job, self._reader), name="files", daemon=True).start()
+        else:
+            self._queue.put(job)
         return job
 
     def job(self, conversation_id: str) -> Job | None:
@@ -89,22 +104,39 @@ class Desk:
                 self._finish(job, "cancelled")
             return True
 
+    def _files(self, job: Job) -> list[Media]:
+        return [Media(file.modality, self._store.path(file)) for file in job.turn.files if self._store.has(file)]
+
+    def _read_ahead(self, job: Job, reader: ReadsAhead) -> None:
+        try:
+            reader.prepare(self._files(job), cancelled=job.cancel.is_set)
+        except NextGPTError:
+            pass  # stopped
+        except Exception:  # the engine reads them, and says what is wrong
+            logger.exception("files could not be read ahead")
+        self._queue.put(job)
+
     def _work(self) -> None:
         while True:
             job = self._queue.get()
-            if job.cancel.is_set():
-                self._finish(job, "cancelled")
-                continue
-            try:
-                job.context.run(self._answer, job)
-                self._finish(job, "cancelled" if job.cancel.is_set() else "done")
-            except NextGPTError as error:
-                self._finish(job, "failed", str(error))
-            except MemoryError:
-                self._finish(job, "failed", "There was not enough memory for this answer; try fewer or smaller files, or fewer frames.")
-            except Exception:  # the page must go on; the reason is in the log
-                logger.exception("a turn failed")
-                self._finish(job, "failed", "Something went wrong while answering; press retry, and see the log if it happens again.")
+            self._answered(job)
+            if self._reader is not None:
+                self._reader.forget(self._files(job))
+
+    def _answered(self, job: Job) -> None:
+        if job.cancel.is_set():
+            self._finish(job, "cancelled")
+            return
+        try:
+            job.context.run(self._answer, job)
+            self._finish(job, "cancelled" if job.cancel.is_set() else "done")
+        except NextGPTError as error:
+            self._finish(job, "failed", str(error))
+        except MemoryError:
+            self._finish(job, "failed", "There was not enough memory for this answer; try fewer or smaller files, or fewer frames.")
+        except Exception:  # the page must go on; the reason is in the log
+            logger.exception("a turn failed")
+            self._finish(job, "failed", "Something went wrong while answering; press retry, and see the log if it happens again.")
 
     def _answer(self, job: Job) -> None:
         engine = self._engine()

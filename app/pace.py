@@ -12,7 +12,7 @@ BEHIND = 0.25  # seconds that a mark may take longer than the quickest one; then
 LOST = 5.0  # seconds after which a mark does not come back any more
 UNKNOWN = 0.1  # seconds between two updates until it is known what the browser can do
 SLOWEST = 1.0  # seconds between two updates
-SHARE = 0.08  # of the server's time that updates of one tab may take: a tenth of a turn is what the page may cost in all
+SHARE = 0.04  # of the server's time that updates of one tab may take
 
 
 class Pace:

@@ -28,6 +28,44 @@ addEventListener("pagehide", () => {
   if (nextgpt.opened && box) nextgpt.keepDraft({ ...nextgpt.draft(), text: box.value });
 });
 
+// A sentence for a person, shown for a while.
+const hint = (english, chinese) => {
+  const note = document.createElement("p");
+  note.className = "nx-hint";
+  note.setAttribute("role", "status");
+  note.textContent = navigator.language.startsWith("zh") ? chinese : english;
+  document.body.append(note);
+  setTimeout(() => note.remove(), 12000);
+};
+if (window.nextgptForgets) {
+  hint("This browser keeps nothing for this page: export what you want to keep before you close it.",
+    "此浏览器不保存本页内容:关闭前请导出需要保留的对话。");
+}
+
+// A microphone or camera that cannot be had: Gradio says nothing, or a name from its own code.
+const unheard = {
+  insecure: ["Browsers lend microphone and camera only to pages on https or on this computer itself: open the page at https://… or http://127.0.0.1.",
+    "浏览器只允许 https 页面或本机页面使用麦克风和摄像头:请通过 https://… 或 http://127.0.0.1 打开。"],
+  NotAllowedError: ["The browser was not allowed to use the microphone or camera: allow it in the address bar's permissions and try again.",
+    "浏览器未获准使用麦克风或摄像头:请在地址栏的权限中允许后重试。"],
+  NotFoundError: ["No microphone or camera was found: connect one and try again, or add a file.", "未找到麦克风或摄像头:请连接后重试,或添加文件。"],
+  NotReadableError: ["The microphone or camera is in use by another program: close that and try again.", "麦克风或摄像头正被其他程序占用:请关闭后重试。"],
+};
+if (navigator.mediaDevices?.getUserMedia) {
+  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = (wanted) => ask(wanted).catch((error) => {
+    hint(...(unheard[error.name] ?? unheard.NotFoundError));
+    throw error;
+  });
+} else {
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest?.("#nx-box .microphone-button, #nx-box button[aria-label*=icrophone], #nx-camera button")) return;
+    event.stopPropagation();
+    event.preventDefault();
+    hint(...unheard.insecure);
+  }, true);
+}
+
 (() => {
   // Gradio notices that the server was started again only when the next event fails or goes to one that knows nothing of this tab.
   let server = null;
@@ -122,6 +160,15 @@ addEventListener("pagehide", () => {
     clearInterval(fold);
     if (window.innerWidth < 768 && left.classList.contains("open")) left.querySelector(".toggle-button")?.click();
   }, 50);
+
+  // On a telephone Enter breaks the line, as its keyboard says; the button sends.
+  if (matchMedia("(pointer: coarse) and (hover: none)").matches) {
+    for (const kind of ["keydown", "keypress"]) {
+      document.addEventListener(kind, (event) => {
+        if (event.key === "Enter" && event.target.matches?.("#nx-box textarea")) event.stopPropagation();
+      }, true);
+    }
+  }
 
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest?.("input, textarea, [contenteditable]");

@@ -1,12 +1,14 @@
-"""Gradio's Blocks with two things put right. What of Gradio is replaced or set here, and why, is listed in replaced.py."""
+"""Gradio's Blocks with three things put right. What of Gradio is replaced or set here, and why, is listed in replaced.py."""
 
+import copy
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from app.files import FileStore
 
-LOOK = 0.02  # seconds between two looks of Gradio's queue for a new event; its own 0.001 takes 8 % of a core for nothing
+LOOK = 0.05  # seconds between two looks of Gradio's queue for a new event, as it has on Windows; its 0.001 elsewhere takes 8 % of a core
 PROGRESS = 1.0  # seconds between two looks for news of gr.Progress, which the page does not use
 
 
@@ -21,6 +23,17 @@ class Page(gr.Blocks):
         self._queue.sleep_when_free = LOOK
         self._queue.progress_update_sleep_when_free = PROGRESS
         return self
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
+        """As Gradio's, for what an event changes alone: Gradio builds every other component among its outputs again, at every update."""
+        changes = {} if predictions == gr.skip() else predictions
+        if not isinstance(changes, dict) or not all(isinstance(one, Block) for one in changes):
+            return await super().postprocess_data(block_fn, predictions, state)
+        function = copy.copy(block_fn)
+        function.outputs = list(changes)
+        changed = await super().postprocess_data(function, changes, state) if changes else []
+        values = dict(zip(function.outputs, changed, strict=True))
+        return [values.get(block, gr.skip()) for block in block_fn.outputs]
 
     def handle_streaming_diffs(self, block_fn: Any, data: list[Any], *arguments: Any, final: bool, **named: Any) -> list[Any]:
         """As Gradio's, but some values are sent whole, not as their difference from the last one (`whole_if_wrong`)."""

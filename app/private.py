@@ -18,7 +18,11 @@ REMOTE = re.compile(r"/file[=/]\s*https?:|/proxy=|/run-history(/|$)", re.IGNOREC
 READ_ANYWAY = 64 * 2**20  # bytes of a refused request that are read so that its sender sees the answer
 HEADERS = (
     # Words of the model are Markdown: a picture in them must not call anybody.
-    (b"content-security-policy", b"img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src 'self' ws: wss: data: blob:"),
+    (
+        b"content-security-policy",
+        b"img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src 'self' ws: wss: data: blob:; "
+        b"form-action 'self'; base-uri 'self'; object-src 'none'",  # nor must a form or a frame in them act
+    ),
     (b"referrer-policy", b"no-referrer"),  # the address of a file is the key to it
     (b"x-content-type-options", b"nosniff"),
 )

@@ -12,11 +12,13 @@ from typing import Any
 from urllib.parse import quote
 
 from app.conversation import Answer, Conversation, Piece, Turn
+from app.copies import Copies
 from app.files import FileStore, StoredFile
 from app.i18n import noun, say
 from app.jobs import Job
 from app.routing_view import routing_panel
 from app.translate import translated
+from nextgpt_core.modalities.reading import Stop
 
 Content = dict[str, Any]
 Message = dict[str, Any]
@@ -30,6 +32,7 @@ class Renderer:
 
     def __init__(self, store: FileStore) -> None:
         self._store = store
+        self.copies = Copies(store)
 
     def render(
         self, conversation: Conversation, language: str, job: Job | None = None, *, ahead: int = 0, loading: bool = False
@@ -38,16 +41,17 @@ class Renderer:
         messages: list[Message] = []
         for number, turn in enumerate(conversation.turns):
             if turn.answer.finished:
-                key = (language, number, turn.shown, self._store.sweeps)
+                key = (language, number, turn.shown, self._store.sweeps, self.copies.made)
                 if turn.rendered is None or turn.rendered[0] != key:
                     turn.rendered = (key, self._turn(turn, number, language))
                 messages += turn.rendered[1]
             else:
-                messages += self._turn(turn, number, language, waiting=self._waiting(job, language, ahead, loading))
+                waiting = self._waiting(job, language, ahead, loading)
+                messages += self._turn(turn, number, language, waiting, stopped=None if job is None else job.cancel.is_set)
         return messages
 
-    def _turn(self, turn: Turn, number: int, language: str, waiting: str = "") -> list[Message]:
-        asked = [self._file(file, language) for file in turn.files]
+    def _turn(self, turn: Turn, number: int, language: str, waiting: str = "", stopped: Stop = None) -> list[Message]:
+        asked = [content for file in turn.files for content in self._sent(file, language, stopped)]
         asked += [text(turn.text)] if turn.text else []
         return [
             message("user", asked or [text(" ")]),
@@ -92,20 +96,38 @@ class Renderer:
             f'<button type="button" data-nx="use:{reference}">{say("use", language)}</button>'
             f'<a href="{escape(url)}" download="{file.modality}{self._store.path(file).suffix}">{say("download", language)}</a></div>'
         )
-        return [self._file(file, language), self._html(below)]
+        return [self._file(file, language, made=True), self._html(below)]
 
-    def _file(self, file: StoredFile, language: str) -> Content:
+    def _sent(self, file: StoredFile, language: str, stopped: Stop) -> list[Content]:
+        """A file of the person's own. Where browsers cannot show it, a copy that they can, as soon as there is one."""
+        if file.info.get("playable", True) or not self._store.has(file):
+            return [self._file(file, language, made=False)]
+        copy = self.copies.of(file, stopped=stopped)
+        key = "copied" if copy is not None else "copying" if self.copies.making(file) else "not_copied"
+        url = address(self._store.path(file))
+        label = say(key, language, label=file.label or noun(file.modality, language))
+        below = (
+            f'<div class="nx-below"><span>{escape(label)}</span>'
+            f'<a href="{escape(url)}" download="{file.modality}{self._store.path(file).suffix}">{say("download", language)}</a></div>'
+        )
+        return [*([self._component(file.modality, copy)] if copy is not None else []), self._html(below)]
+
+    def _file(self, file: StoredFile, language: str, *, made: bool) -> Content:
+        """What was `made` is silent and short: it moves by itself. What a person sent waits to be played."""
         path = self._store.path(file)
         if not path.is_file():
             return self._notice(say("gone", language, noun=noun(file.modality, language)))
+        return self._component(file.modality, path, made=made)
+
+    def _component(self, modality: str, path: Path, *, made: bool = False) -> Content:
         mime = mimetypes.guess_type(path.name)[0] or ""
-        if file.modality == "image" or mime.startswith("image/"):
+        if modality == "image" or mime.startswith("image/"):
             mime = mime if mime.startswith("image/") else "image/png"
-        elif not mime.startswith(file.modality):  # .webm may be a sound
-            mime = f"{file.modality}/{path.suffix[1:]}"
+        elif not mime.startswith(modality):  # .webm may be a sound
+            mime = f"{modality}/{path.suffix[1:]}"
         value = {"path": str(path), "url": address(path), "mime_type": mime, "orig_name": path.name}
         kind = mime.partition("/")[0]
-        return component(kind, value, {"loop": True, "autoplay": True} if kind == "video" else {})
+        return component(kind, value, {"loop": True, "autoplay": True} if kind == "video" and made else {})
 
     def _notice(self, sentence: str, kind: str = "quiet") -> Content:
         return self._html(f'<p class="nx-notice {kind}">{escape(sentence)}</p>')

@@ -1,5 +1,20 @@
 """How many threads compute, and how long they wait for each other by spinning. Only the standard library, since OpenMP reads these settings
 once, when torch is loaded: launch.py and app_space.py ask here first (the Dockerfile starts launch.py).
+
+Threads that spin for long hold up each other where other programs want the cores too; threads that go to sleep at once are
+slow to wake up. Measured by `python -m benchmarks.spinning` (2026-11-29, two cores of an AMD EPYC, torch 2.13.0; the machine's other users
+held back by their scheduling group; "busy": beside one burning process for each core):
+
+    GOMP_SPINCOUNT          tokens a second    denoising steps a second
+                            free      busy     free      busy
+    one thread              13.4       8.2      83        51
+    300,000 (libgomp's)     20.2       5.2     108        24
+    100,000                 19.2       6.7     103        36
+    30,000                  20.4       8.3     101        45
+    10,000                  20.8       8.8     101        47
+    3,000                   16.6       8.5      86        44
+    1,000                   14.4       8.4      70        53
+    0                       11.1       7.6      64        57
 """
 
 import os
@@ -7,7 +22,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-SPINS = 1_000  # of libgomp, which torch's wheels for Linux bring
+SPINS = 10_000  # of libgomp, which torch's wheels for Linux bring; the least that costs a free machine nothing
 BLOCK_MILLISECONDS = 1  # the same for LLVM's and Intel's OpenMP (macOS, Windows), which wait 200 otherwise; not measured
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 

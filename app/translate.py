@@ -25,6 +25,11 @@ CHINESE: tuple[tuple[str, str], ...] = (
         rf"{NAME} (needs too much memory to read|cannot be read: it is damaged or needs too much memory); .+",
         "{name} 无法读取:已损坏或占用内存过多,请缩小或换一种格式发送。",
     ),
+    (
+        rf"{NAME} is one too many: the pictures of a message have (?P<limit>\d+) million pixels at most; .+",
+        "{name} 超出限制:一条消息的图片总像素最多 {limit} 百万,请在另一条消息中发送。",
+    ),
+    (rf"{NAME} was not read: the files before it took too long; .+", "{name} 未读取:之前的文件耗时过长,请单独发送。"),
     (rf"{NAME} was not read, as many other files are being read; .+", "{name} 尚未读取:正在读取的文件太多,请一分钟后再试。"),
     (r"Files cannot be read here: .+", "此处无法读取文件:读取进程无法启动,请查看服务器。"),
     (
@@ -103,6 +108,7 @@ CHINESE: tuple[tuple[str, str], ...] = (
     (r"A message in this conversation has \d+ answers; at most (?P<limit>\d+) can .+", "一条消息的回答过多,最多可导入 {limit} 个。"),
     (r"A message in this conversation is too long; at most (?P<limit>\d+) characters .+", "对话中有消息过长,最多可导入 {limit} 个字符。"),
     (r"This conversation shows too many files; at most (?P<limit>\d+) can be imported\.", "对话中文件过多,最多可导入 {limit} 个。"),
+    (r"The files of this conversation take too long to read; .+", "此对话中的文件读取耗时过长,请导入较小的对话。"),
     (r"This is not an exported conversation.+", "这不是导出的对话,或文件已损坏,请选择其他 zip 文件。"),
     (r"This server has no room for more files .+", say("no_room", "zh")),
     (r"The model (?P<name>.+) could not be loaded: (?P<problem>.+)", "模型 {name} 无法加载:{problem}"),

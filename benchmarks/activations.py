@@ -3,7 +3,7 @@
     python -m benchmarks.activations
 
 Counts what is alive between operations in float16 (attention as a fused kernel, no workspaces).
-nextgpt_core/placement/parts.py holds the results.
+The classes of the encoders and decoders hold the results, in `activations`; the language model's are in placement/parts.py.
 """
 
 import weakref
@@ -16,8 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import LlamaConfig, LlamaModel, SpeechT5HifiGan, SpeechT5HifiGanConfig
 
+from benchmarks import architectures
 from nextgpt_core.encoders.imagebind import HUGE, HUGE_OUT, ImageBind
-from nextgpt_core.published import architectures
+from nextgpt_core.encoders.nano_video import CUT_PIXELS, NanoVideoTower
 
 
 class Peak(TorchDispatchMode):
@@ -62,7 +63,7 @@ def traced(name: str, module: Any, *args: Any, **kwargs: Any) -> None:
     parameters = sum(value.numel() for value in module.parameters())
     with torch.no_grad(), Peak() as peak:
         module(*args, **kwargs)
-    print(f"{name:34} {parameters / 1e6:8.1f} M parameters {peak.peak / 2**20:9.0f} MiB")
+    print(f"{name:36} {parameters / 1e6:8.1f} M parameters {peak.peak / 2**20:9.0f} MiB")
 
 
 def empty(*shape: int, dtype: torch.dtype = torch.float16) -> torch.Tensor:
@@ -94,6 +95,7 @@ def main() -> None:
         traced(f"audio unet {seconds} s", unet, empty(2, 8, rows, 16), time, None, class_labels=empty(2, 512))
         traced(f"audio vae {seconds} s", vae_audio, empty(1, 8, rows, 16))
         traced(f"audio vocoder {seconds} s", vocoder, empty(seconds * 100, 64))
+    traced("nano's encoder, cut-outs of a video", half(NanoVideoTower).trunk, empty(3, 3, CUT_PIXELS, CUT_PIXELS))
     imagebind = half(lambda: ImageBind({name: HUGE[name] for name in ("vision", "audio")}, out=HUGE_OUT))
     traced("encoder picture", imagebind, "vision", empty(1, 3, 224, 224))
     traced("encoder video", imagebind, "vision", empty(1, 15, 3, 2, 224, 224))

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaModel
 
+from benchmarks import architectures
 from nextgpt_core.llm.int8 import quantize_linears
-from nextgpt_core.published import architectures
 from tests.golden_model import golden_model
 
 

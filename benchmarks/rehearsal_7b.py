@@ -30,6 +30,7 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 from torch import Tensor, nn
 from transformers import CLIPConfig, LlamaConfig, LlamaModel, SpeechT5HifiGan, SpeechT5HifiGanConfig
 
+from benchmarks import architectures
 from nextgpt_core.build import assemble_around, build_template
 from nextgpt_core.config import Preset, load_preset
 from nextgpt_core.decoders.audioldm import AudioLDMDecoder
@@ -47,7 +48,6 @@ from nextgpt_core.messages import Media, MediaFailed, MediaReady, Message, Signa
 from nextgpt_core.modalities import MODALITIES
 from nextgpt_core.modalities.audio import AudioClip
 from nextgpt_core.modalities.video import VideoClip
-from nextgpt_core.published import architectures
 
 TOKENIZER = Path(__file__).parents[1] / "tests" / "golden" / "tiny_tokenizer.model"
 PICTURE, VIDEO, FRAMES, SECONDS = 128, (64, 64), 4, 0.5  # what is made, at reduced size

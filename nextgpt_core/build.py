@@ -1,18 +1,19 @@
-"""Preset -> NextGPT. The only place that reads the tables of parts, and where parts that contradict each other are refused."""
+"""Preset -> NextGPT. Parts that contradict each other are refused here."""
 
 import logging
 from collections.abc import Collection
 from dataclasses import replace
 from inspect import signature
+from typing import Any
 
 import psutil
 import torch
 
 from nextgpt_core.checkpoints import MANIFEST_FILE, verify_manifest
-from nextgpt_core.config import OutputConfig, Preset, require_known, with_precision
-from nextgpt_core.decoders import DECODERS
+from nextgpt_core.config import Preset, require_known, with_precision
+from nextgpt_core.decoders import decoder_class
 from nextgpt_core.decoders.base import Decoder
-from nextgpt_core.encoders import ENCODERS
+from nextgpt_core.encoders import encoder_class
 from nextgpt_core.encoders.base import Encoder
 from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError, OutOfMemory, is_out_of_memory
 from nextgpt_core.llm.int8 import quantize_linears
@@ -21,8 +22,7 @@ from nextgpt_core.model import NextGPT
 from nextgpt_core.placement.parts import GIB, cpu_bytes, decoders_on_disk
 from nextgpt_core.placement.place import free_bytes, place
 from nextgpt_core.placement.plan import Plan, plan
-from nextgpt_core.projections.input import INPUT_KINDS, InputProjection
-from nextgpt_core.projections.output import OutputProjection
+from nextgpt_core.projections import make_projections
 from nextgpt_core.prompt import TEMPLATES, Template
 from nextgpt_core.published.fetched_files import wrong_sizes
 from nextgpt_core.published.token_order import confirm_token_order
@@ -74,10 +74,10 @@ def _load(preset: Preset, device: str, decoders: Collection[str] | None) -> Next
     if (preset.folder / MANIFEST_FILE).is_file():
         confirm_token_order(preset, model)
     model.encoder = build_encoder(preset)
-    for modality, output in preset.outputs.items():
+    for modality in preset.outputs:
         if decoders is None or modality in decoders:
             try:
-                model.decoders[modality] = build_decoder(preset, modality, output)
+                model.decoders[modality] = build_decoder(preset, modality)
             except CheckpointMissing as error:
                 log.warning("no %s will be made: %s", modality, error)
     return model.eval()
@@ -151,19 +151,7 @@ def build_trainable(preset: Preset, *, device: str = "cpu") -> NextGPT:
 
 def assemble_around(preset: Preset, llm: LanguageModel) -> NextGPT:
     """The preset's projections around a language model that is already there."""
-    require_known(preset.input_projection.kind, INPUT_KINDS, where=f"{preset.name}: input_projection.kind")
-    input_projection = InputProjection(
-        kind=preset.input_projection.kind,
-        encoder_width=preset.encoder.width,
-        llm_width=llm.width,
-        tokens=preset.encoder.tokens,
-        shared=preset.input_projection.shared,
-        spread=preset.input_projection.spread,
-    )
-    output_projections = {
-        modality: OutputProjection(llm_width=llm.width, condition_shape=output.condition_shape, width=output.width, layers=output.layers)
-        for modality, output in preset.outputs.items()
-    }
+    input_projection, output_projections = make_projections(preset, llm_width=llm.width)
     return NextGPT(
         name=preset.name,
         llm=llm,
@@ -184,28 +172,24 @@ def build_template(preset: Preset, model: NextGPT) -> Template:
 
 def build_encoder(preset: Preset) -> Encoder:
     """The frozen encoder, checked against what the preset says of it."""
-    require_known(preset.encoder.kind, ENCODERS, where=f"{preset.name}: encoder.kind")
-    make = ENCODERS[preset.encoder.kind]
-    options = {"legacy": True} if preset.encoder.legacy else {}
-    if not options.keys() <= signature(make).parameters.keys():
+    make: Any = encoder_class(preset).from_folder
+    if preset.encoder.legacy and "legacy" not in signature(make).parameters:
         raise ConfigError(f"{preset.name}: encoder.legacy is set, and the encoder '{preset.encoder.kind}' has no such way; leave it out.")
-    encoder: Encoder = make(preset.file(preset.encoder.path), **options)
+    encoder: Encoder = make(preset.file(preset.encoder.path), **({"legacy": True} if preset.encoder.legacy else {}))
     _agree(preset, "encoder.width", preset.encoder.width, encoder.width)
     for modality, count in preset.encoder.tokens.items():
         if modality not in encoder.modalities:
             raise ConfigError(f"{preset.name}: encoder.tokens names {modality}, which the encoder '{preset.encoder.kind}' does not read.")
         _agree(preset, f"encoder.tokens.{modality}", count, encoder.tokens(modality))
-    return encoder
+    return encoder.freeze()
 
 
-def build_decoder(preset: Preset, modality: str, output: OutputConfig) -> Decoder:
+def build_decoder(preset: Preset, modality: str) -> Decoder:
     """One decoder, checked against the projection that feeds it."""
-    require_known(output.decoder, DECODERS, where=f"{preset.name}: outputs.{modality}.decoder")
-    decoder: Decoder = DECODERS[output.decoder](preset.file(output.path), dtype=getattr(torch, output.precision), tiling=output.tiling)
+    output, make = preset.outputs[modality], decoder_class(preset, modality).from_folder
+    decoder = make(preset.file(output.path), dtype=getattr(torch, output.precision), tiling=output.tiling)
     _agree(preset, f"outputs.{modality}.condition_shape", list(output.condition_shape), list(decoder.condition_shape))
-    if decoder.modality != modality:
-        raise ConfigError(f"{preset.name}: the decoder '{output.decoder}' makes {decoder.modality}, not {modality}.")
-    return decoder
+    return decoder.freeze()
 
 
 def _agree(preset: Preset, what: str, said: object, found: object) -> None:

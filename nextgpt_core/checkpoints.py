@@ -93,9 +93,10 @@ def _damaged(path: Path, error: Exception) -> CheckpointMismatch:
     return CheckpointMismatch(f"{path} is damaged ({reason}); fetch or copy it again.")
 
 
-def load_strict(module: nn.Module, path: Path, *, ignore: Iterable[str] = ()) -> None:
+def load_strict(module: AnyModule, path: Path, *, ignore: Iterable[str] = ()) -> AnyModule:
     """Load a file into a module: every key and shape must match, save those in `ignore`. Stored float16 becomes the module's dtype."""
     assign_strict(module, read_tensors(path), name=str(path), ignore=ignore)
+    return module
 
 
 def assign_strict(module: nn.Module, tensors: Mapping[str, Tensor], *, name: str, ignore: Iterable[str] = ()) -> None:

@@ -32,7 +32,7 @@ from nextgpt_core.messages import (
     TurnDone,
     TurnSettings,
 )
-from nextgpt_core.modalities import MODALITIES
+from nextgpt_core.modalities import MODALITIES, ahead
 from nextgpt_core.model import NextGPT
 from nextgpt_core.prompt import Prompt, Template, embed_pieces, file_key, pieces_within
 
@@ -194,7 +194,7 @@ class Engine:
         if key not in self._perceived:
             if media.modality not in self.model.inputs:
                 raise MessageError(f"This model cannot perceive a {MODALITIES[media.modality].noun}; please describe it in words.")
-            content = MODALITIES[media.modality].load(media.path, cancelled=cancelled)
+            content = ahead.load(media, cancelled=cancelled)
             self._perceived[key] = self.model.perceive(media.modality, content)
             if len(self._perceived) > REMEMBERED_MEDIA:
                 self._perceived.popitem(last=False)

@@ -25,12 +25,20 @@ class Media:
 Part = str | Media
 
 
+def whole_text(text: str) -> str:
+    """The same text without halves of characters: browsers and JSON can carry a lone surrogate, which no file, tokenizer or answer can."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 @dataclass(frozen=True)
 class Message:
     """One side's contribution to a conversation: text and media, in order."""
 
     role: Role
     parts: tuple[Part, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple(whole_text(part) if isinstance(part, str) else part for part in self.parts))
 
     @property
     def text(self) -> str:

@@ -12,6 +12,7 @@ from nextgpt_core import build as build_module
 from nextgpt_core.build import build, build_template, build_trainable
 from nextgpt_core.checkpoints import save_tensors
 from nextgpt_core.config import load_preset
+from nextgpt_core.encoders import ENCODERS
 from nextgpt_core.encoders.imagebind import ImageBind, Tower
 from nextgpt_core.engine import Engine
 from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError, OutOfMemory
@@ -44,9 +45,9 @@ PRESET = {
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The preset's frozen parts and its trained files."""
-    monkeypatch.setitem(build_module.ENCODERS, "mean", lambda path: MeanEncoder())
+    monkeypatch.setitem(ENCODERS, "mean", MeanEncoder)
     (tmp_path / "preset.json").write_text(json.dumps(PRESET))
-    _save_language_model(tmp_path / "llm")
+    save_language_model(tmp_path / "llm")
     networks.image_unet().save_pretrained(tmp_path / "image" / "unet")
     networks.vae().save_pretrained(tmp_path / "image" / "vae")
     (tmp_path / "image" / "scheduler").mkdir()
@@ -58,7 +59,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _save_language_model(folder):
+def save_language_model(folder):
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
     LlamaForCausalLM(LlamaConfig(vocab_size=260, **sizes)).save_pretrained(folder)

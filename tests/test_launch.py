@@ -40,7 +40,7 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     def make_environment() -> None:
         module.did.append("venv")
         shutil.rmtree(module.VENV, ignore_errors=True)
-        python = module.VENV / "bin" / "python"
+        python = interpreter(module)
         python.parent.mkdir(parents=True)
         python.touch()
 
@@ -61,6 +61,11 @@ def loaded() -> ModuleType:
     return module
 
 
+def interpreter(launch: ModuleType) -> Path:
+    """Where Python lies in an environment."""
+    return launch.VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
 def asked(launch: ModuleType, *names: str) -> tuple[str, ...]:
     """What pip is asked for when these files are to be installed."""
     return tuple(part for name in names for part in ("-r", str(launch.ROOT / name)))
@@ -68,7 +73,7 @@ def asked(launch: ModuleType, *names: str) -> tuple[str, ...]:
 
 def test_the_first_start_makes_an_environment_and_later_ones_ask_pip_for_nothing(launch: ModuleType) -> None:
     python = launch.prepared(["requirements.txt"])
-    assert launch.did == ["venv", asked(launch, "requirements.txt")] and python == launch.VENV / "bin" / "python"
+    assert launch.did == ["venv", asked(launch, "requirements.txt")] and python == interpreter(launch)
     launch.did.clear()
     assert launch.prepared(["requirements.txt"]) == python
     assert launch.did == []
@@ -139,7 +144,7 @@ def test_an_unfinished_install_begins_again_from_an_empty_environment(
 
 def test_an_environment_whose_python_is_gone_is_made_again(launch: ModuleType) -> None:
     launch.prepared(["requirements.txt"])
-    (launch.VENV / "bin" / "python").unlink()
+    interpreter(launch).unlink()
     launch.did.clear()
     launch.prepared(["requirements.txt"])
     assert launch.did[0] == "venv"
@@ -258,9 +263,9 @@ Collecting tiny
 def test_progress_is_read_from_what_pip_says() -> None:
     launch = loaded()
     assert launch.progress("", 0) == "looking for the packages"
-    assert launch.progress(DOWNLOADING, 0) == "tiny (500 kB), 3 packages and 193 MB so far"
+    assert launch.progress(DOWNLOADING, 0) == "tiny (500 kB), 193 MB in 3 packages so far"
     said = DOWNLOADING + "Installing collected packages: tiny, resvg-py, torch\n"
-    assert launch.progress(said, 2) == "unpacked 2 of 3 packages"
+    assert launch.progress(said, 2) == "unpacking 2 of 3 packages"
 
 
 @pytest.mark.parametrize(
@@ -330,7 +335,8 @@ def started(launch: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[tuple[l
         found.append((command, env))
         return 0
 
-    monkeypatch.setattr(launch.os, "name", "not posix: execve would end the tests")
+    if os.name == "posix":
+        monkeypatch.setattr(launch.os, "name", "another: execve would end the tests")
     monkeypatch.setattr(launch.subprocess, "call", hand_over)
     monkeypatch.setenv("NEXTGPT_NO_VENV", "1")
     return found

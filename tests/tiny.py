@@ -1,6 +1,7 @@
 """Tiny real parts, shared by tests: a two-layer Llama over a byte vocabulary, seeded and offline."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from transformers import LlamaConfig, LlamaModel
 from nextgpt_core.decoders.base import DecoderSettings
 from nextgpt_core.decoders.stable_diffusion import StableDiffusionDecoder
 from nextgpt_core.decoders.zeroscope import ZeroscopeDecoder
+from nextgpt_core.encoders.base import Encoder
 from nextgpt_core.llm.language_model import LanguageModel
 from nextgpt_core.modalities import MODALITIES
 from nextgpt_core.model import NextGPT
@@ -52,11 +54,19 @@ def tiny_llm(*, added: Sequence[str] = ADDED, width: int = 32, tied: bool = True
     return LanguageModel(network, tokenizer=ByteTokenizer(), added_tokens=added, output_table=output_table)
 
 
-class MeanEncoder:
+class MeanEncoder(Encoder):
     """Two vectors of 6: the mean of whatever it is given, and ones."""
 
     width = 6
     modalities = ("image", "audio")
+
+    @classmethod
+    def from_folder(cls, path: Path, /) -> "MeanEncoder":
+        return cls()
+
+    @classmethod
+    def needed_files(cls, folder: Path) -> Sequence[tuple[str, ...]]:
+        return ()
 
     def tokens(self, modality: str) -> int:
         return 2

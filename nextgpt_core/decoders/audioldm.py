@@ -1,15 +1,15 @@
 """Sounds: latent diffusion of mel spectrograms (AudioLDM, Liu et al. 2023) and a vocoder, in the sizes of any preset."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from diffusers import UNet2DConditionModel
-from torch import Tensor, nn
+from torch import Tensor
 
-from nextgpt_core.decoders.base import DecoderSettings, Vocoder
+from nextgpt_core.decoders.base import DecoderSettings, Size, Vocoder
 from nextgpt_core.decoders.folders import DecoderFolder
 from nextgpt_core.decoders.latent import LatentDecoder, cells
 from nextgpt_core.decoders.preview import as_heat
@@ -20,7 +20,9 @@ class AudioLDMDecoder(LatentDecoder):
     """A condition [1, D] -> AudioClip of `settings.seconds`. The condition goes in as a class embedding, not by cross-attention."""
 
     modality = "audio"
-    noun = "sound"
+    network = UNet2DConditionModel
+    settings: ClassVar = {"seconds": 9.0, "steps": 25, "guidance": 7.5}
+    published: ClassVar = {"audioldm-l-full": {"unet": 739_139_080, "vae": 55_376_873, "vocoder": 55_264_897}}
 
     def __init__(self, *, vocoder: Vocoder, **parts: Any) -> None:
         """`parts` as in LatentDecoder; the VAE makes [frames, vocoder.bins] spectrograms."""
@@ -32,25 +34,18 @@ class AudioLDMDecoder(LatentDecoder):
     def takes(config: Any) -> Any:
         return config.projection_class_embeddings_input_dim
 
-    @classmethod
-    def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32, tiling: bool = False) -> "AudioLDMDecoder":
-        """Load a folder of diffusers strictly (see DecoderFolder)."""
-        folder = DecoderFolder(path, defaults={"seconds": 9.0, "steps": 25, "guidance": 7.5}, dtype=dtype)
-        return cls(
-            unet=folder.network("unet", UNet2DConditionModel),
-            tiling=tiling,
-            vocoder=folder.vocoder(),
-            defaults=DecoderSettings(
-                steps=folder.settings["steps"], guidance=folder.settings["guidance"], seconds=folder.settings["seconds"]
-            ),
-            **folder.common(),
-        )
+    @staticmethod
+    def extras(folder: DecoderFolder) -> dict[str, Any]:
+        return {"vocoder": folder.vocoder()}
 
-    def parts(self) -> dict[str, nn.Module]:
-        found = super().parts()
-        if isinstance(self.vocoder, nn.Module):
-            found["vocoder"] = self.vocoder
-        return found
+    @classmethod
+    def needed_files(cls, folder: Path) -> Sequence[tuple[str, ...]]:
+        return [*super().needed_files(folder), ("vocoder/config.json", "decoder.json")]
+
+    @classmethod
+    def activations(cls, size: Size) -> float:
+        """Its VAE's, which takes more than its U-Net (`benchmarks.activations`)."""
+        return (size.seconds or 0) * 9.5 * 2**20
 
     def latent_shape(self, settings: DecoderSettings) -> tuple[int, ...]:
         # Whole latent cells; what they hold beyond the wished length is cut off in `finish`.

@@ -1,7 +1,7 @@
 """Folders of a latent diffusion decoder, as diffusers lays them out and as the bundled preset's trainers export them.
 
 unet/ vae/ scheduler/            config and weights, as save_pretrained writes them
-decoder.json                     optional: what DecoderFolder.SETTINGS lists
+decoder.json                     optional: what SETTINGS lists
 mean.safetensors                 optional: a ConditionalMean or StagedMean; decoder.json gives its shape as "mean"
 unconditional.safetensors        {"unconditional": [L, D]}, the encoding of ""; made from text_encoder/ and tokenizer/ where
                                  absent, or where another text encoder made it
@@ -10,9 +10,10 @@ safety_checker/                  pictures, optional
 """
 
 import logging
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
@@ -28,38 +29,55 @@ from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointM
 log = logging.getLogger(__name__)
 
 _VAES: dict[str, Any] = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
-_TEXT_ENCODER = "text_encoder"  # key of the metadata that tells which one made the encoding of ""
+TEXT_ENCODER = "text_encoder"  # a folder, and the key of the metadata that tells which one made the encoding of ""
+UNCONDITIONAL = "unconditional.safetensors"
+# What decoder.json may say. pixels: a side or [height, width]; mel: arguments of the Griffin-Lim vocoder; mean: shape of its latents;
+# layers: how often a thing can be there (StagedMean); safety: false leaves the safety checker out.
+SETTINGS = frozenset(
+    {"pixels", "patch", "frames", "fps", "seconds", "rate", "steps", "guidance", "scheduler", "mel", "mean", "layers", "safety"}
+)
+
+
+def needed_files(folder: Path) -> list[tuple[str, ...]]:
+    """Patterns of what must lie in a decoder's folder, of each group one: what every decoder has, and what its model_index.json names."""
+    index = read_config(folder / "model_index.json", optional=True)
+    spared = {TEXT_ENCODER, "tokenizer"} if (folder / UNCONDITIONAL).is_file() else set()  # they only serve to make it
+    if not folder_settings(folder, {}).get("safety", True):
+        spared.add("safety_checker")
+    named = [part for part in ("safety_checker", "vocoder", TEXT_ENCODER, "tokenizer") if (index.get(part) or [None])[0]]
+    needed = [("scheduler/scheduler_config.json",), *_saved("unet"), *_saved("vae"), (UNCONDITIONAL, f"{TEXT_ENCODER}/config.json")]
+    for part in named:
+        if part not in spared:
+            needed += [("tokenizer/tokenizer.json", "tokenizer/vocab.json")] if part == "tokenizer" else _saved(part)
+    return needed
+
+
+def _saved(part: str) -> list[tuple[str, ...]]:
+    return [(f"{part}/config.json",), (f"{part}/*.safetensors", f"{part}/*.bin")]
+
+
+def folder_settings(folder: Path, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What decoder.json says, over `defaults`. Raises CheckpointMismatch or ConfigError where it cannot be understood."""
+    said = read_config(folder / "decoder.json", optional=True)
+    if unknown := sorted(set(said) - SETTINGS):
+        raise ConfigError(f"{folder / 'decoder.json'}: unknown {', '.join(unknown)}; known are {', '.join(sorted(SETTINGS))}.")
+    return {**defaults, **said}
+
+
+def sides(pixels: int | Sequence[int]) -> tuple[int, int]:
+    """Height and width: "pixels" of decoder.json."""
+    return (pixels, pixels) if isinstance(pixels, int) else (pixels[0], pixels[1])
 
 
 class DecoderFolder:
     """Reads one decoder's folder; whatever does not match its config exactly is refused by name."""
 
-    # What decoder.json may say. pixels: a side or [height, width]; mel: arguments of the Griffin-Lim vocoder; mean: shape of its latents;
-    # layers: how often a thing can be there (StagedMean); safety: false leaves the safety checker out.
-    SETTINGS: ClassVar[frozenset[str]] = frozenset(
-        {"pixels", "patch", "frames", "fps", "seconds", "rate", "steps", "guidance", "scheduler", "mel", "mean", "layers", "safety"}
-    )
-
-    def __init__(self, path: Path, *, defaults: dict[str, Any], dtype: torch.dtype) -> None:
+    def __init__(self, path: Path, *, defaults: Mapping[str, Any], dtype: torch.dtype) -> None:
         if not path.is_dir():
             raise CheckpointMissing(f"The decoder folder {path} is not there.")
         self.path = path
         self.dtype = dtype
-        said = read_config(path / "decoder.json") if (path / "decoder.json").exists() else {}
-        if unknown := sorted(set(said) - self.SETTINGS):
-            raise ConfigError(f"{path / 'decoder.json'}: unknown {', '.join(unknown)}; known are {', '.join(sorted(self.SETTINGS))}.")
-        self.settings: dict[str, Any] = {**defaults, **said}
-
-    def common(self) -> dict[str, Any]:
-        """The arguments of LatentDecoder that every decoder has, the U-Net and the default settings apart."""
-        return {
-            "vae": self.vae(),
-            "noise_schedule": read_config(self.path / "scheduler" / "scheduler_config.json"),
-            "unconditional": self.unconditional(),
-            "scheduler": self.settings.get("scheduler", "dpm++"),
-            "patch": self.settings.get("patch", 1),
-            "mean": self.mean(),
-        }
+        self.settings = folder_settings(path, defaults)
 
     def mean(self) -> Mean | None:
         """The regression mean, where decoder.json names one."""
@@ -75,11 +93,6 @@ class DecoderFolder:
             width, condition, depth = _sizes(tensors, "")
             make = partial(ConditionalMean, condition=condition, shape=tuple(shape), width=width, depth=depth)
         return assemble(make, tensors, name=str(self.path / "mean.safetensors"), dtype=self.dtype)
-
-    def sides(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        pixels = self.settings["pixels"]
-        return (pixels, pixels) if isinstance(pixels, int) else (pixels[0], pixels[1])
 
     def vae(self) -> nn.Module:
         name = read_config(self.path / "vae" / "config.json").get("_class_name", "AutoencoderKL")
@@ -98,16 +111,16 @@ class DecoderFolder:
 
     def unconditional(self) -> Tensor:
         """[L, D]; encoded once with the folder's own text encoder and kept beside it, until there is another text encoder."""
-        path = self.path / "unconditional.safetensors"
-        weights = weights_file(self.path / "text_encoder", HUB_FILES)
-        maker = {_TEXT_ENCODER: fingerprint(weights)} if weights else {}
-        if path.exists() and (not maker or read_metadata(path).get(_TEXT_ENCODER) == maker[_TEXT_ENCODER]):
+        path = self.path / UNCONDITIONAL
+        weights = weights_file(self.path / TEXT_ENCODER, HUB_FILES)
+        maker = {TEXT_ENCODER: fingerprint(weights)} if weights else {}
+        if path.exists() and (not maker or read_metadata(path).get(TEXT_ENCODER) == maker[TEXT_ENCODER]):
             tensors = read_tensors(path)
             if set(tensors) != {"unconditional"}:
                 raise CheckpointMismatch(f"{path}: expected the one tensor 'unconditional', found {', '.join(sorted(tensors))}.")
             return tensors["unconditional"].float()
-        if not (self.path / "text_encoder").is_dir():
-            raise CheckpointMissing(f"{self.path} has neither {path.name} nor text_encoder/ to make it with.")
+        if not (self.path / TEXT_ENCODER).is_dir():
+            raise CheckpointMissing(f"{self.path} has neither {path.name} nor {TEXT_ENCODER}/ to make it with.")
         from nextgpt_core.decoders.text import encode_nothing  # needs transformers; not for the bundled preset
 
         encoded = encode_nothing(self.path)
@@ -137,8 +150,8 @@ class DecoderFolder:
 
         Raises CheckpointMissing where model_index.json names one that is absent.
         """
-        folder, index = self.path / "safety_checker", self.path / "model_index.json"
-        named = index.exists() and (read_config(index).get("safety_checker") or [None])[0]
+        folder, index = self.path / "safety_checker", read_config(self.path / "model_index.json", optional=True)
+        named = (index.get("safety_checker") or [None])[0]
         if not self.settings.get("safety", True) or not (named or folder.is_dir()):
             return None
         if not folder.is_dir():

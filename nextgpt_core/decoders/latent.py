@@ -1,31 +1,32 @@
 """What the three latent diffusion decoders share: one turn of noise -> denoise -> decode, and how their folders are read."""
 
-import logging
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nextgpt_core.decoders.base import DecoderSettings, StepCallback
+from nextgpt_core.decoders.base import Decoder, DecoderSettings, Denoiser, Size, StepCallback, generation_errors
 from nextgpt_core.decoders.diffusion import denoise, make_scheduler
+from nextgpt_core.decoders.folders import TEXT_ENCODER, UNCONDITIONAL, DecoderFolder, folder_settings, needed_files, sides
 from nextgpt_core.decoders.preview import LinearPreview
+from nextgpt_core.decoders.reading import read_config
 from nextgpt_core.decoders.regression import Mean
-from nextgpt_core.errors import ConfigError, GenerationError, NextGPTError, OutOfMemory, is_out_of_memory
+from nextgpt_core.errors import ConfigError, GenerationError
 
-log = logging.getLogger(__name__)
 _TILES = ("tile_sample_min_size", "tile_latent_min_size")  # of diffusers' VAEs: pixels, and the latent cells that these are
 
 
-class LatentDecoder(ABC):
+class LatentDecoder(Decoder):
     """A U-Net and a VAE of diffusers behind the project's loop. Subclasses say how latents are shaped, predicted and decoded."""
 
-    modality: ClassVar[str]
-    noun: ClassVar[str]  # what a person calls what it makes
+    network: ClassVar[Any]  # the class of its U-Net
+    settings: ClassVar[Mapping[str, Any]]  # of the published one; what decoder.json says comes before them
 
     def __init__(
         self,
@@ -49,12 +50,11 @@ class LatentDecoder(ABC):
         make_scheduler(noise_schedule, scheduler)  # a wrong name fails here, not in the first turn
         _agree(self.noun, "condition width", unet=self.takes(unet.config), other=unconditional.shape[1], of="text encoder")
         _agree(self.noun, "latent channels", unet=unet.config.in_channels, other=vae.config.latent_channels, of="VAE")
-        unet.eval().requires_grad_(False)
-        vae.eval().requires_grad_(False)
         if tiling:
             vae.enable_tiling()
-        self.mean = mean.eval().requires_grad_(False) if mean is not None else None
-        self.noise_schedule = dict(noise_schedule)
+        self.mean = mean
+        self.freeze()
+        self.noise_schedule: Mapping[str, Any] = dict(noise_schedule)
         self.scheduler = scheduler
         self.unconditional = unconditional.float()
         self.condition_shape: tuple[int, int] = (unconditional.shape[0], unconditional.shape[1])
@@ -68,6 +68,44 @@ class LatentDecoder(ABC):
                 if isinstance(module, nn.Conv2d):
                     module.to(memory_format=torch.channels_last)  # about twice as fast
 
+    @classmethod
+    def from_folder(cls, path: Path, /, *, dtype: torch.dtype = torch.float32, tiling: bool = False) -> Self:
+        """Load a folder of diffusers strictly (see folders.py)."""
+        folder = DecoderFolder(path, defaults=cls.settings, dtype=dtype)
+        said = folder.settings
+        return cls(
+            unet=folder.network("unet", cls.network),
+            vae=folder.vae(),
+            noise_schedule=read_config(path / "scheduler" / "scheduler_config.json"),
+            unconditional=folder.unconditional(),
+            defaults=DecoderSettings(
+                steps=said["steps"], guidance=said["guidance"], seconds=said.get("seconds"), frames=said.get("frames")
+            ),
+            mean=folder.mean(),
+            tiling=tiling,
+            **{name: said[name] for name in ("scheduler", "patch") if name in said},
+            **cls.extras(folder),
+        )
+
+    @staticmethod
+    def extras(folder: DecoderFolder) -> dict[str, Any]:
+        """What a subclass takes besides."""
+        return {}
+
+    @classmethod
+    def needed_files(cls, folder: Path) -> Sequence[tuple[str, ...]]:
+        return needed_files(folder)
+
+    @classmethod
+    def weight_files(cls, folder: Path) -> list[Path]:
+        """All but what only serves to make the encoding of "", and that encoding."""
+        return [file for file in super().weight_files(folder) if file.parent.name != TEXT_ENCODER and file.name != UNCONDITIONAL]
+
+    @classmethod
+    def size(cls, folder: Path) -> Size:
+        said = folder_settings(folder, cls.settings)
+        return Size(pixels=sides(said["pixels"]) if "pixels" in said else None, frames=said.get("frames"), seconds=said.get("seconds"))
+
     @staticmethod
     def takes(config: Any) -> Any:
         """The width D of the condition that a U-Net of this kind reads."""
@@ -77,15 +115,7 @@ class LatentDecoder(ABC):
     def device(self) -> torch.device:
         return next(self.unet.parameters()).device
 
-    def parts(self) -> dict[str, nn.Module]:
-        """The networks by name, for placement and for counting."""
-        found: dict[str, nn.Module] = {"unet": self.unet, "vae": self.vae}
-        return found if self.mean is None else {**found, "mean": self.mean}
-
-    def to(self, device: torch.device | str) -> "LatentDecoder":
-        """Move all networks (offloading between uses)."""
-        for module in self.parts().values():
-            module.to(device)
+    def denoiser(self) -> Denoiser:
         return self
 
     @contextmanager
@@ -108,12 +138,7 @@ class LatentDecoder(ABC):
 
     @torch.no_grad()
     def generate(
-        self,
-        condition: Tensor,
-        *,
-        settings: DecoderSettings,
-        generator: torch.Generator,
-        on_step: StepCallback | None = None,
+        self, condition: Tensor, *, settings: DecoderSettings, generator: torch.Generator, on_step: StepCallback | None = None
     ) -> Any:
         """A condition [L, D] -> the picture, sound or video. Noise comes from `generator` alone, so the same seed gives the same bytes.
 
@@ -192,20 +217,6 @@ class LatentDecoder(ABC):
 def _agree(noun: str, what: str, *, unet: Any, other: int, of: str) -> None:
     if isinstance(unet, int) and unet != other:
         raise ConfigError(f"The {noun} decoder's U-Net has {what} {unet} and its {of} {other}: they belong to different models.")
-
-
-@contextmanager
-def generation_errors(noun: str) -> Iterator[None]:
-    """What the libraries raise while a file is made -> GenerationError or OutOfMemory; our own errors pass."""
-    try:
-        yield
-    except NextGPTError:
-        raise
-    except (RuntimeError, OSError, MemoryError, ValueError, ArithmeticError) as error:
-        if is_out_of_memory(error):
-            raise OutOfMemory(f"There was not enough memory for the {noun}; make it smaller, or close other programs.") from error
-        log.exception("decoder failed")
-        raise GenerationError(f"The {noun} could not be made ({error}).") from error
 
 
 def cells(pixels: int, shrink: int, noun: str) -> int:

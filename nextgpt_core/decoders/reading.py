@@ -1,10 +1,12 @@
 """Reading the files of a decoder's folder: configs and weights as diffusers and transformers save them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from accelerate import init_empty_weights
+from torch import Tensor, nn
 
 from nextgpt_core.checkpoints import read_pickle, read_tensors
 from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing
@@ -42,11 +44,22 @@ def modern_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """One JSON object of a part's folder. Raises CheckpointMissing or CheckpointMismatch."""
+def spelled_for(build: Callable[[], nn.Module], tensors: dict[str, Tensor], published: str, here: str) -> dict[str, Tensor]:
+    """transformers 5 calls the layers of CLIP without a prefix that every published file has: `published` becomes `here` if it must."""
+    with init_empty_weights():
+        wanted = build().state_dict()
+    if any(key.startswith(published) for key in wanted):
+        return tensors
+    return {here + key.removeprefix(published) if key.startswith(published) else key: value for key, value in tensors.items()}
+
+
+def read_config(path: Path, *, optional: bool = False) -> dict[str, Any]:
+    """One JSON object of a part's folder; an `optional` one that is absent is empty. Raises CheckpointMissing or CheckpointMismatch."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
+        if optional:
+            return {}
         raise CheckpointMissing(f"{path} is not there.") from error
     except (ValueError, OSError) as error:
         raise CheckpointMismatch(f"{path} cannot be read ({error}); fetch or copy it again.") from error

@@ -1,15 +1,14 @@
 """Pictures: Stable Diffusion's latent diffusion (Rombach et al. 2022), in the sizes of any preset."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from math import prod
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from diffusers import UNet2DConditionModel
-from torch import Tensor, nn
+from torch import Tensor
 
-from nextgpt_core.decoders.base import DecoderSettings
+from nextgpt_core.decoders.base import DecoderSettings, Size
 from nextgpt_core.decoders.folders import DecoderFolder
 from nextgpt_core.decoders.latent import LatentDecoder, cells
 from nextgpt_core.decoders.preview import as_picture
@@ -22,7 +21,9 @@ class StableDiffusionDecoder(LatentDecoder):
     """A condition [L, D] -> uint8 [pixels, pixels, 3]."""
 
     modality = "image"
-    noun = "picture"
+    network = UNet2DConditionModel
+    settings: ClassVar = {"pixels": 512, "steps": 25, "guidance": 7.5}
+    published: ClassVar = {"stable-diffusion-v1-5": {"unet": 859_520_964, "vae": 83_653_863, "safety_checker": 303_981_588}}
 
     def __init__(self, *, pixels: int, safety: SafetyCheck | None = None, **parts: Any) -> None:
         """`parts` as in LatentDecoder; `safety` sees every finished picture."""
@@ -30,24 +31,14 @@ class StableDiffusionDecoder(LatentDecoder):
         self.side = cells(pixels, self.shrink, self.noun)
         self.safety = safety
 
-    @classmethod
-    def from_folder(
-        cls, path: Path, *, dtype: torch.dtype = torch.float32, safety: bool = True, tiling: bool = False
-    ) -> "StableDiffusionDecoder":
-        """Load a folder of diffusers strictly (see DecoderFolder). A safety checker in it is used unless `safety` is False."""
-        folder = DecoderFolder(path, defaults={"pixels": 512, "steps": 25, "guidance": 7.5}, dtype=dtype)
-        return cls(
-            unet=folder.network("unet", UNet2DConditionModel),
-            tiling=tiling,
-            pixels=folder.settings["pixels"],
-            safety=folder.safety_check() if safety else None,
-            defaults=DecoderSettings(steps=folder.settings["steps"], guidance=folder.settings["guidance"]),
-            **folder.common(),
-        )
+    @staticmethod
+    def extras(folder: DecoderFolder) -> dict[str, Any]:
+        return {"pixels": folder.settings["pixels"], "safety": folder.safety_check()}
 
-    def parts(self) -> dict[str, nn.Module]:
-        checker = getattr(self.safety, "model", None)
-        return {**super().parts(), **({"safety_checker": checker} if isinstance(checker, nn.Module) else {})}
+    @classmethod
+    def activations(cls, size: Size) -> float:
+        """Its VAE's peak: the U-Net takes a third of that (`benchmarks.activations`)."""
+        return prod(size.pixels or ()) * 384 * 2**20 / 512**2
 
     def latent_shape(self, settings: DecoderSettings) -> tuple[int, ...]:
         return (1, self.unet.config.in_channels, self.side, self.side)

@@ -1,17 +1,15 @@
 """The encoding of the empty text: the unconditional half of guidance, made once with the published pipeline's own text encoder."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoTokenizer, ClapTextConfig, ClapTextModelWithProjection, CLIPTextConfig, CLIPTextModel
 
 from nextgpt_core.checkpoints import assemble
-from nextgpt_core.decoders.reading import hub_tensors, read_config
+from nextgpt_core.decoders.reading import hub_tensors, read_config, spelled_for
 from nextgpt_core.errors import CheckpointMissing, ConfigError
 
 _KINDS: dict[str, tuple[Any, Any]] = {
@@ -37,7 +35,7 @@ def encode_texts(path: Path, texts: list[str]) -> Tensor:
     def build() -> Any:
         return model_class(config_class(**config))
 
-    encoder = assemble(build, _spelled_for(build, hub_tensors(folder)), name=str(folder), ignore=_BUFFERS)
+    encoder = assemble(build, spelled_for(build, hub_tensors(folder), "text_model.", ""), name=str(folder), ignore=_BUFFERS)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
     except (OSError, ValueError) as error:
@@ -57,12 +55,3 @@ def encode_nothing(path: Path) -> Tensor:
 
 # Counters that older versions of transformers saved and newer ones make themselves.
 _BUFFERS = frozenset(f"{prefix}embeddings.{name}" for prefix in ("", "text_model.") for name in ("position_ids", "token_type_ids"))
-
-
-def _spelled_for(build: Callable[[], nn.Module], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """transformers 5 calls CLIP's text layers without the prefix that every published file has."""
-    with init_empty_weights():
-        wanted = build().state_dict()
-    if any(key.startswith("text_model.") for key in wanted):
-        return tensors
-    return {key.removeprefix("text_model."): value for key, value in tensors.items()}

@@ -1,15 +1,14 @@
 """Videos: text-to-video latent diffusion (ModelScope / Zeroscope v2, Wang et al. 2023), in the sizes of any preset."""
 
-from pathlib import Path
-from typing import Any
+from math import prod
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from diffusers import UNet3DConditionModel
 from torch import Tensor
 
-from nextgpt_core.decoders.base import DecoderSettings
-from nextgpt_core.decoders.folders import DecoderFolder
+from nextgpt_core.decoders.base import DecoderSettings, Size
+from nextgpt_core.decoders.folders import DecoderFolder, sides
 from nextgpt_core.decoders.latent import LatentDecoder, cells
 from nextgpt_core.decoders.preview import as_picture
 from nextgpt_core.modalities.video import VideoClip
@@ -21,7 +20,9 @@ class ZeroscopeDecoder(LatentDecoder):
     """A condition [L, D] -> VideoClip of `settings.frames` frames."""
 
     modality = "video"
-    noun = "video"
+    network = UNet3DConditionModel
+    settings: ClassVar = {"pixels": [320, 576], "frames": 24, "fps": 8, "steps": 25, "guidance": 7.5}
+    published: ClassVar = {"zeroscope_v2_576w": {"unet": 1_411_233_860, "vae": 83_653_863}}
 
     def __init__(self, *, height: int, width: int, fps: float, **parts: Any) -> None:
         """`parts` as in LatentDecoder."""
@@ -29,23 +30,16 @@ class ZeroscopeDecoder(LatentDecoder):
         self.grid = (cells(height, self.shrink, self.noun), cells(width, self.shrink, self.noun))
         self.fps = fps
 
+    @staticmethod
+    def extras(folder: DecoderFolder) -> dict[str, Any]:
+        height, width = sides(folder.settings["pixels"])
+        return {"height": height, "width": width, "fps": folder.settings["fps"]}
+
     @classmethod
-    def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32, tiling: bool = False) -> "ZeroscopeDecoder":
-        """Load a folder of diffusers strictly (see DecoderFolder)."""
-        published = {"pixels": [320, 576], "frames": 24, "fps": 8, "steps": 25, "guidance": 7.5}
-        folder = DecoderFolder(path, defaults=published, dtype=dtype)
-        height, width = folder.sides()
-        return cls(
-            unet=folder.network("unet", UNet3DConditionModel),
-            height=height,
-            width=width,
-            fps=folder.settings["fps"],
-            tiling=tiling,
-            defaults=DecoderSettings(
-                steps=folder.settings["steps"], guidance=folder.settings["guidance"], frames=folder.settings["frames"]
-            ),
-            **folder.common(),
-        )
+    def activations(cls, size: Size) -> float:
+        """Its U-Net's, which sees all frames, or its VAE's, which decodes four at a time (`benchmarks.activations`)."""
+        unet, vae = 2792 * 2**20 / (24 * 320 * 576), 1080 * 2**20 / (320 * 576)
+        return prod(size.pixels or ()) * max((size.frames or 1) * unet, vae)
 
     def latent_shape(self, settings: DecoderSettings) -> tuple[int, ...]:
         frames = settings.frames or self.defaults.frames or 1

@@ -2,10 +2,10 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from nextgpt_core.checkpoints import assemble, read_pickle, read_tensors
 from nextgpt_core.encoders import imagebind_preprocess as preprocess
+from nextgpt_core.encoders.base import Encoder
 from nextgpt_core.encoders.kaldi import RATE
 from nextgpt_core.errors import ConfigError
 from nextgpt_core.modalities.audio import AudioClip
@@ -48,7 +49,7 @@ HUGE: dict[str, Tower] = {
 HUGE_OUT = 1024
 
 
-class ImageBindEncoder:
+class ImageBindEncoder(Encoder):
     """The Encoder of the published system: one vector per file.
 
     `legacy` treats sounds as the original does where its clips overlap; media given as a Path are always read by the original's own rules
@@ -56,6 +57,8 @@ class ImageBindEncoder:
     """
 
     modalities = tuple(_TOWER_OF)
+    gpu_dtype = torch.float16
+    published: ClassVar = {"imagebind": {"vision and audio towers": 719_065_088}}
 
     def __init__(self, model: "ImageBind", *, legacy: bool = False) -> None:
         self.model = model
@@ -63,16 +66,24 @@ class ImageBindEncoder:
         self.width = model.out
 
     @classmethod
-    def from_folder(cls, path: Path, *, dtype: torch.dtype = torch.float32, legacy: bool = False) -> "ImageBindEncoder":
+    def from_folder(cls, path: Path, /, *, legacy: bool = False) -> "ImageBindEncoder":
         """A folder with imagebind_huge.pth as published, or imagebind_huge.safetensors; only TOWERS are loaded."""
         faster = path / "imagebind_huge.safetensors"
         file = faster if faster.is_file() else path / "imagebind_huge.pth"
-        return cls(load_imagebind(file, towers=TOWERS, dtype=dtype), legacy=legacy)
+        return cls(load_imagebind(file, towers=TOWERS), legacy=legacy)
 
-    def to(self, device: torch.device | str) -> "ImageBindEncoder":
-        """Move the towers (offloading between uses)."""
-        self.model.to(device)
-        return self
+    @classmethod
+    def needed_files(cls, folder: Path) -> Sequence[tuple[str, ...]]:
+        return [("imagebind_huge.safetensors", "imagebind_huge.pth")]
+
+    @classmethod
+    def keeps(cls, key: str) -> bool:
+        return tower_of(key) in TOWERS
+
+    @classmethod
+    def activations(cls) -> float:
+        """A video of fifteen crops (`benchmarks.activations`)."""
+        return 122 * 2**20
 
     def tokens(self, modality: str) -> int:
         return 1

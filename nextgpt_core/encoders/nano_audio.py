@@ -45,15 +45,13 @@ class AudioTower(nn.Module):
     @classmethod
     def from_file(cls, path: Path) -> "AudioTower":
         """The trained tower. Raises CheckpointError where the file is missing or does not fit."""
-        tower = cls()
-        load_strict(tower, path)
-        return tower.eval().requires_grad_(False)
+        return load_strict(cls(), path).eval().requires_grad_(False)
 
     @torch.inference_mode()
     def encode(self, clip: AudioClip) -> Tensor:
         """The first 10 s of a clip (any rate, any level, silence too) -> float32 [2, 384]."""
         samples = torch.from_numpy(clip.resampled(RATE).samples[: int(MAX_SECONDS * RATE)]).float()
-        return self(samples.nan_to_num()[None])[0]
+        return self(samples.nan_to_num().to(self.what.weight)[None])[0]
 
     def forward(self, samples: Tensor) -> Tensor:
         """[B, n] at 16 kHz -> [B, 2, 384]."""

@@ -31,15 +31,13 @@ class NanoImageTower(nn.Module):
     @classmethod
     def from_file(cls, path: Path) -> "NanoImageTower":
         """Strictly from image.safetensors. Raises CheckpointMissing or CheckpointMismatch."""
-        tower = cls().eval().requires_grad_(False)
-        load_strict(tower, path)
-        return tower
+        return load_strict(cls(), path).eval().requires_grad_(False)
 
     @torch.inference_mode()
     def encode(self, content: np.ndarray) -> Tensor:
         """A picture of any size -> [2, 384]."""
-        pixels, look = picture_inputs(content)
-        tokens: Tensor = self.heads(self.trunk(pixels[None]), look[None])[0]
+        pixels, look = (one[None].to(self.heads.classes) for one in picture_inputs(content))
+        tokens: Tensor = self.heads(self.trunk(pixels), look)[0]
         return tokens
 
 

@@ -34,14 +34,12 @@ class NanoVideoTower(nn.Module):
     @classmethod
     def from_file(cls, path: Path) -> "NanoVideoTower":
         """Strictly from video.safetensors. Raises CheckpointMissing or CheckpointMismatch."""
-        tower = cls().eval().requires_grad_(False)
-        load_strict(tower, path)
-        return tower
+        return load_strict(cls(), path).eval().requires_grad_(False)
 
     @torch.inference_mode()
     def encode(self, content: VideoClip) -> Tensor:
         """A video of any length and size -> [3, 384]. Raises UnsupportedMedia for one without frames."""
-        cuts, stack, look = video_inputs(content.frames)
+        cuts, stack, look = (one.to(self.heads.motion.weight) for one in video_inputs(content.frames))
         features = self.trunk(cuts).mean(0, keepdim=True)
         tokens: Tensor = self.heads(features, stack[None], look[None])[0]
         return tokens
@@ -75,7 +73,7 @@ def path_of(stack: Tensor, ground: Tensor) -> Tensor:
     (xx, yy, xy), how clear, and how much changed since the frame before, inside the thing and at all."""
     distance = (stack - ground[:, None, :, None, None]).abs().amax(2)  # [b, T, s, s]
     mask = ((distance - 0.12) / 0.3).clamp(0, 1)
-    ramp = torch.linspace(-1, 1, stack.shape[-1])
+    ramp = torch.linspace(-1, 1, stack.shape[-1], device=stack.device)
     weight = mask / (mask.sum((2, 3), keepdim=True) + 1e-3)
     x, y = (weight * ramp).sum((2, 3)), (weight * ramp[:, None]).sum((2, 3))
     dx, dy = ramp - x[..., None, None], ramp[:, None] - y[..., None, None]

@@ -16,7 +16,7 @@ from nextgpt_core.modalities.limits import Limits
 
 MAX_FRAMES = 100_000  # that are looked at
 MAX_PIXELS = 16_000_000  # of a frame
-COST = 40  # how much longer Pillow takes for a pixel than FFmpeg, by whose pace the limit is set
+COST = 20  # how much longer Pillow takes for a pixel than FFmpeg, by whose pace the limit is set
 FRAME_COST = 4_000  # pixels: the smallest frame takes that much work
 
 

@@ -64,6 +64,7 @@ IN_BROWSERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 DAMAGE = (FFmpegError, OSError, ValueError, IndexError, OverflowError)
 THREADS = 2  # of a decoder; each holds frames of its own
+LONGEST = 1000 * 3600.0  # seconds that are said; no file is longer, whatever it claims
 READ_AHEAD, PACKETS = 64 * 2**20, 200_000  # of a stream are read at most to find its length
 RAW = ("mp3", "aac", "ac3", "eac3", "dts", "amr", "flac")  # one frame after the other: what they claim of the whole is a guess, or made up
 
@@ -167,7 +168,8 @@ def claimed_seconds(container: Any) -> float:
 
 def refuse_long(seconds: float, path: Path, limits: Limits) -> None:
     if limits.max_file_seconds is not None and seconds > limits.max_file_seconds:
-        raise MediaTooLarge(f"{display_name(path)} is {duration(seconds)} long, which is too much; please send the part that matters.")
+        length = duration(seconds) if seconds < LONGEST else f"more than {LONGEST / 3600:,.0f} h"
+        raise MediaTooLarge(f"{display_name(path)} is {length} long, which is too much; please send the part that matters.")
 
 
 def plays_in_browsers(container: Any) -> bool:

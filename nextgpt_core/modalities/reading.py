@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 
 Stop = Callable[[], bool] | None
 # What each task may take: seconds of processor time (where the system can limit that), and seconds on the clock.
-SECONDS: dict[str, tuple[int, float]] = {"look": (10, 40.0), "describe": (10, 40.0), "load": (40, 120.0), "preview": (60, 180.0)}
+SECONDS: dict[str, tuple[int, float]] = {"look": (10, 40.0), "describe": (10, 40.0), "load": (60, 180.0), "preview": (60, 180.0)}
 MEMORY = 2**30  # bytes of a helper, beyond what it starts with
-HELPERS = 4  # at most, at work together
+HELPERS, SHORT = 6, ("sniff", "look", "describe", "provenance")  # at work together at most; two of them only for short tasks
 SPARE = 2  # kept for the next files
 PATIENCE = 60.0  # seconds that a file waits for a helper
 BEAT = 0.05  # seconds between two looks at whether to go on
@@ -64,7 +64,7 @@ def read(task: str, path: Path, *, modality: str = "", limits: Limits | None = N
     stop = cancelled or _never
     processor, clock = SECONDS.get(task, SECONDS["look"])
     request = {"task": task, "path": str(path), "modality": modality, "limits": limits and asdict(limits), "seconds": processor}
-    helper = _pool.borrow(path, stop)
+    helper = _pool.borrow(path, stop, HELPERS if task in SHORT else HELPERS - 2)
     try:
         answer = helper.ask(json.dumps(request).encode() + b"\n", clock, stop)
     except _TookTooLong as error:
@@ -227,16 +227,17 @@ class _Pool:
         self._idle: list[_Helper] = []
         self._count = 0  # idle or at work
 
-    def borrow(self, path: Path, cancelled: Callable[[], bool]) -> _Helper:
+    def borrow(self, path: Path, cancelled: Callable[[], bool], most: int) -> _Helper:
+        """A helper, once fewer than `most` are at work."""
         end = time.monotonic() + PATIENCE
         with self._changed:
             while True:
-                while self._idle:
-                    helper = self._idle.pop()
-                    if helper.alive:
-                        return helper
+                while self._idle and not self._idle[-1].alive:
+                    self._idle.pop()
                     self._count -= 1
-                if self._count < HELPERS:
+                if self._count - len(self._idle) < most:
+                    if self._idle:
+                        return self._idle.pop()
                     self._count += 1
                     break
                 if cancelled():

@@ -93,11 +93,12 @@ def recognise(path: Path) -> Found:
         )
     if is_heic(start):
         raise UnsupportedMedia(f"{name} is a HEIC picture, which cannot be read here; please send it as JPEG or PNG.")
-    found = _picture(path) or _recording(path, certain=_begins(start, RECORDINGS)) or _sound(path)
+    found = _picture(path)
+    if found is None and (_begins(start, PICTURES) or is_avif(start)):
+        raise UnsupportedMedia(f"{name} is damaged or cut off and cannot be shown; please send it again.")
+    found = found or _recording(path, certain=_begins(start, RECORDINGS)) or _sound(path)
     if found is not None:
         return found
-    if _begins(start, PICTURES) or is_avif(start):
-        return Found("image", ".png", False)  # damaged: reading it as a picture says how
     if _begins(start, RECORDINGS):
         raise UnsupportedMedia(f"{name} is damaged or cut off and cannot be played; please send it again.")
     raise UnsupportedMedia(f"{name} is not a picture, sound or video that can be read; please send PNG, JPEG, WAV, MP3 or MP4.")

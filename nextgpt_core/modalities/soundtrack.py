@@ -165,7 +165,7 @@ def _opened(path: Path) -> Soundtrack:
         stored = Stored(path)
     except SOUNDFILE_ERRORS:
         stored = None
-    if stored is not None and stored.format not in COMPRESSED:
+    if stored is not None and stored.format not in COMPRESSED and stored.claim:  # a recorder that fell leaves a length of 0
         return stored
     try:
         return Packed(path)

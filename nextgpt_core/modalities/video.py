@@ -61,7 +61,7 @@ class VideoSpec(ReadApart):
     limits = Limits(
         max_bytes=2**31,
         max_pixels=36_000_000,
-        max_decoded_pixels=6_000_000_000,  # twenty seconds of 3840 x 2160 at 30 frames a second
+        max_decoded_pixels=3_000_000_000,  # twenty seconds of 1920 x 1080 at 60 frames a second
         max_seconds=20.0,
         max_file_seconds=24 * 3600.0,
         max_frames=32,

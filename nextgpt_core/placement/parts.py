@@ -1,46 +1,36 @@
 """What a preset's parts take: bytes of their weights, counted exactly, and what they need beside them at work.
 
-Activations come from a trace of the published networks (benchmarks/activations.py) and grow with the sizes that are asked for.
+The encoder's and the decoders' numbers are their classes' own (frozen.py); here are those of the language model and the projections.
 """
 
 import json
-import math
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+import torch
+from torch import nn
 
-from nextgpt_core.checkpoints import read_pickle, refuse_damaged
 from nextgpt_core.config import Preset
-from nextgpt_core.encoders.imagebind import TOWERS, tower_of
+from nextgpt_core.decoders import decoder_class
+from nextgpt_core.decoders.base import Size
+from nextgpt_core.encoders import encoder_class
 from nextgpt_core.errors import ConfigError
-from nextgpt_core.published.architectures import LANGUAGE_MODELS, PARAMETERS
+from nextgpt_core.frozen import FrozenPart, absent
+from nextgpt_core.projections import make_projections
 
 GIB = 2**30
 SLACK = 1.25  # for workspaces and fragmentation, on everything that is computed
 # Bytes of one parameter. NF4 keeps a float32 scale for each 64 weights.
 BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "8bit": 1.0, "4bit": 0.5 + 4 / 64}
-_NOT_RESIDENT = ("text_encoder", "tokenizer", "scheduler", "feature_extractor")
-# Traced peaks in float16, in bytes.
-_UNET_IMAGE = 130 * 2**20 / 512**2  # per pixel of a picture, guided (a batch of two)
-_VAE_IMAGE = 384 * 2**20 / 512**2  # per pixel of a picture
-_UNET_VIDEO = 2792 * 2**20 / (24 * 320 * 576)  # per pixel and frame of a video, guided
-_VAE_VIDEO = 1080 * 2**20 / (320 * 576)  # per pixel of a frame; four frames are decoded at a time
-_AUDIO = 9.5 * 2**20  # per second of a sound (its VAE needs more than its U-Net)
-_ENCODER = 122 * 2**20  # a video of fifteen crops
+LANGUAGE_MODELS: dict[str, dict[str, Any]] = {  # the published one's config, by the folder that checkpoints/7b/preset.json gives it
+    "vicuna-7b-v0": {
+        **{"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
+        **{"max_position_embeddings": 2048, "rms_norm_eps": 1e-6},
+    }
+}
 _STATES = 11  # numbers per position and width that the language model works with, its cache apart
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """The largest media that the plan allows for."""
-
-    image: tuple[int, int] = (512, 512)  # height, width
-    video: tuple[int, int] = (320, 576)
-    frames: int = 24
-    seconds: float = 9.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,38 +44,38 @@ class Part:
     kept: int = 0  # the conversation's key-value cache
 
 
-def parts_of(preset: Preset, *, precision: str, sizes: Sizes, decoders: Collection[str] | None = None) -> list[Part]:
-    """The parts of a preset with their sizes, of its decoders all or some; published ones need not be on disk."""
-    media = 2.0  # the encoder and the decoders run in float16 on a GPU
+def parts_of(
+    preset: Preset, *, precision: str, sizes: Mapping[str, Size] | None = None, decoders: Collection[str] | None = None
+) -> list[Part]:
+    """The parts of a preset with their sizes on a GPU, of its decoders all or some; published ones need not be on disk.
+
+    `precision` is the language model's; `sizes` those of the media, by modality (None: the decoders' own). Raises ConfigError.
+    """
+    sizes = sizes or sizes_of(preset)
+    encoder = encoder_class(preset)
+    count = encoder.count_parameters(preset.file(preset.encoder.path))
     found = [language_model_part(preset, precision), _projections(preset)]
-    encoder = _count(preset, preset.encoder.path, loaded=_LOADED.get(preset.encoder.kind, _everything))
-    found.append(_part("encoder", encoder, media, _ENCODER))
-    at_work = {
-        "image": math.prod(sizes.image) * max(_UNET_IMAGE, _VAE_IMAGE),
-        "video": math.prod(sizes.video) * max(sizes.frames * _UNET_VIDEO, _VAE_VIDEO),
-        "audio": sizes.seconds * _AUDIO,
-    }
-    for modality, output in preset.outputs.items():
-        if decoders is None or modality in decoders:
-            found.append(_part(modality, _count(preset, output.path), media, at_work[modality]))
+    found.append(_part("encoder", count, encoder.gpu_dtype.itemsize, encoder.activations()))
+    for modality in _wanted(preset, decoders):
+        decoder, output = decoder_class(preset, modality), preset.outputs[modality]
+        count = decoder.count_parameters(preset.file(output.path))
+        found.append(_part(modality, count, BYTES[output.precision], decoder.activations(sizes[modality])))
+    return found
+
+
+def sizes_of(preset: Preset, *, pixels: int | None = None, frames: int | None = None, seconds: float | None = None) -> dict[str, Size]:
+    """The sizes of the media that a preset's decoders make by their defaults, or as asked for; `pixels` is the side of a still picture."""
+    found = {modality: decoder_class(preset, modality).size(preset.file(output.path)) for modality, output in preset.outputs.items()}
+    for modality, size in found.items():
+        side = (pixels, pixels) if pixels and size.frames is None else None
+        asked: dict[str, Any] = {"pixels": side, "frames": frames, "seconds": seconds}
+        found[modality] = replace(size, **{name: value for name, value in asked.items() if value and getattr(size, name)})
     return found
 
 
 def decoders_on_disk(preset: Preset) -> list[str]:
-    """The modalities whose decoder can be loaded: `fetch --only` may have left some out."""
-    return [modality for modality, output in preset.outputs.items() if _weight_files(preset.file(output.path))]
-
-
-def sizes_of(preset: Preset) -> Sizes:
-    """The sizes of the media that a preset's decoders make: what their decoder.json say, the published ones elsewhere."""
-    found: dict[str, Any] = {}
-    for modality, output in preset.outputs.items():
-        path = preset.file(output.path) / "decoder.json"
-        said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if "pixels" in said:
-            found[modality] = (said["pixels"],) * 2 if isinstance(said["pixels"], int) else tuple(said["pixels"])
-        found |= {name: said[name] for name in ("frames", "seconds") if name in said}
-    return replace(Sizes(), **found)
+    """The modalities whose decoder has the files that it needs: `fetch --only` may have left some out."""
+    return [modality for modality, output in preset.outputs.items() if _there(decoder_class(preset, modality), preset.file(output.path))]
 
 
 def cpu_bytes(preset: Preset, precision: str, *, decoders: Collection[str] | None = None) -> tuple[dict[str, int], int]:
@@ -96,18 +86,21 @@ def cpu_bytes(preset: Preset, precision: str, *, decoders: Collection[str] | Non
     plain = "float32" if precision == "8bit" else None  # our own 8 bits: what is not rounded works in float32
     llm = language_model_part(preset, precision, plain=plain)
     found = {"llm": llm.weights + llm.kept + llm.activations}
-    paths = {"encoder": preset.encoder.path}
-    paths |= {name: output.path for name, output in preset.outputs.items() if decoders is None or name in decoders}
-    for name, path in paths.items():
-        if _weight_files(preset.file(path)):  # one that is absent is not loaded
-            loaded = _LOADED.get(preset.encoder.kind, _everything) if name == "encoder" else _everything
-            found[name] = int(_count(preset, path, loaded=loaded) * BYTES["float32"])
+    parts: dict[str, tuple[type[FrozenPart], str]] = {"encoder": (encoder_class(preset), preset.encoder.path)}
+    parts |= {modality: (decoder_class(preset, modality), preset.outputs[modality].path) for modality in _wanted(preset, decoders)}
+    for name, (part, path) in parts.items():
+        if _there(part, preset.file(path)):  # one that is not is missed by whoever loads it
+            found[name] = int(part.count_parameters(preset.file(path)) * BYTES["float32"])
     wide = language_model_part(preset, "float16").weights if precision == "8bit" else 0  # it is rounded after it was read
     return found, max(wide, sum(found.values()))
 
 
-def _part(name: str, parameters: int, bytes_each: float, activations: float) -> Part:
-    return Part(name=name, parameters=parameters, weights=int(parameters * bytes_each), activations=int(activations * SLACK))
+def _wanted(preset: Preset, decoders: Collection[str] | None) -> list[str]:
+    return [modality for modality in preset.outputs if decoders is None or modality in decoders]
+
+
+def _there(part: type[FrozenPart], folder: Path) -> bool:
+    return not absent(part.needed_files(folder), folder)
 
 
 def language_model_part(preset: Preset, precision: str, *, plain: str | None = None) -> Part:
@@ -135,56 +128,18 @@ def language_model_part(preset: Preset, precision: str, *, plain: str | None = N
     weights = linear * BYTES[precision] + (tables + norms) * other + adapter_bytes
     cache = preset.llm.context * layers * int(2 * width * grouped) * other
     states = preset.llm.context * width * _STATES * other
-    return Part(
-        name="llm",
-        parameters=linear + tables + norms + adapter,
-        weights=int(weights),
-        activations=int(states * SLACK),
-        kept=int(cache),
-    )
+    count = linear + tables + norms + adapter
+    return Part(name="llm", parameters=count, weights=int(weights), activations=int(states * SLACK), kept=int(cache))
 
 
 def _projections(preset: Preset) -> Part:
-    from nextgpt_core.published.convert import published_shapes  # the layout of the trained parts, however they are stored
-
-    tables = ("embed_tokens.weight", "lm_head.weight")
-    count = sum(math.prod(shape) for name, shape in published_shapes(preset, layers=0).items() if name not in tables)
-    return _part("projections", count, BYTES["float32"], 16 * 2**20)
-
-
-def _everything(key: str) -> bool:
-    return True
+    with torch.device("meta"):
+        into, out = make_projections(preset, llm_width=preset.llm.width)
+    modules: list[nn.Module] = [into, *out.values()]
+    count = sum(value.numel() for module in modules for value in module.state_dict().values())
+    return _part("projections", count, BYTES["float32"], 8 * 2**20)
 
 
-# Of an encoder's file, what does not stay on disk.
-_LOADED: dict[str, Callable[[str], bool]] = {"imagebind": lambda key: tower_of(key) in TOWERS}
-
-
-def _count(preset: Preset, path: str, *, loaded: Callable[[str], bool] = _everything) -> int:
-    """Parameters that are loaded from a part's folder, from its files or from what is known of the published one."""
-    folder = preset.file(path)
-    if files := _weight_files(folder):
-        return sum(size for file in files for key, size in _numbers(file) if loaded(key))
-    if path in PARAMETERS:
-        return sum(PARAMETERS[path].values())
-    raise ConfigError(f"{folder} is not there, so the size of '{path}' is not known; fetch it first.")
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """The weight files that are loaded from a folder: of several forms of the same weights, one."""
-    found = []
-    for place in (folder, *(sub for sub in sorted(folder.glob("*")) if sub.is_dir() and sub.name not in _NOT_RESIDENT)):
-        tensors = [file for file in sorted(place.glob("*.safetensors")) if file.name != "unconditional.safetensors"]
-        same = [file for file in tensors if file.name.startswith(("diffusion_pytorch_model.", "model."))]
-        pickles = sorted((*place.glob("*.bin"), *place.glob("*.pth")))
-        found += same[-1:] or tensors or pickles[:1]
-    return found
-
-
-def _numbers(file: Path) -> list[tuple[str, int]]:
-    """Each tensor of a file, and how many numbers it holds."""
-    if file.suffix != ".safetensors":
-        return [(key, value.numel()) for key, value in read_pickle(file).items()]
-    refuse_damaged(file)
-    with safe_open(file, framework="pt") as tensors:
-        return [(key, math.prod(tensors.get_slice(key).get_shape())) for key in tensors.keys()]  # noqa: SIM118  (not a dict)
+def _part(name: str, parameters: int, width: float, activations: float) -> Part:
+    """Of parameters and activations of `width` bytes; `activations` are those in 16 bits."""
+    return Part(name=name, parameters=parameters, weights=int(parameters * width), activations=int(activations * width / 2 * SLACK))

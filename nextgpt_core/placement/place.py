@@ -4,17 +4,15 @@ A decoder or encoder that runs out of memory is tried once more with everything 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from nextgpt_core.decoders.base import DecoderSettings, StepCallback
-from nextgpt_core.decoders.latent import LatentDecoder, generation_errors
-from nextgpt_core.encoders.imagebind import ImageBindEncoder
+from nextgpt_core.decoders.base import Decoder, DecoderSettings, StepCallback, generation_errors
+from nextgpt_core.encoders.base import Encoder
 from nextgpt_core.errors import OutOfMemory, is_out_of_memory
 from nextgpt_core.modalities import MODALITIES
 from nextgpt_core.model import NextGPT
@@ -27,32 +25,26 @@ def place(model: NextGPT, plan: Plan, device: torch.device | str = "cuda") -> Ne
     """Move the parts of a model that was built on the CPU to where `plan` wants them, and keep them there. Raises OutOfMemory."""
     if plan.refusal is not None:
         raise OutOfMemory(plan.refusal)
-    device = torch.device(device)
-    movable = _Movable(model, plan, device)
+    room = _Room(model, plan, torch.device(device))
     model.input_projection.to(device)
     model.output_projections.to(device)
     # Offloaded or not, the language model starts on the GPU: the plan moves it away only while something else is at work.
     if plan.precision != "8bit":  # which was loaded there, and cannot be moved
         model.llm.to(device)
-        model.before_reading = movable.bring_home
-    encoder = model.encoder
-    if isinstance(encoder, ImageBindEncoder) and plan.where("encoder") != CPU:
-        encoder.model.half()
-        stays = plan.where("encoder") == GPU
-        if stays:
-            encoder.to(device)
-        model.encoder = PlacedEncoder(encoder, device=device, stays=stays, room=movable.away)
+        model.before_reading = room.bring_home
+    if model.encoder is not None and plan.where("encoder") != CPU:
+        for network in model.encoder.parts().values():
+            network.to(model.encoder.gpu_dtype)
+        # To the engine a placed part is the part itself: what it does not say is asked of that.
+        placed = cast(Encoder, PlacedEncoder(model.encoder, room, stays=plan.where("encoder") == GPU))
+        del model.encoder  # torch lets nothing but another module follow a part that is a module itself
+        model.encoder = placed
     for modality, decoder in model.decoders.items():
-        if not isinstance(decoder, LatentDecoder):
-            continue
         if plan.where(modality) == CPU:  # which is slow in the 16 bits that it was loaded in
-            for part in decoder.parts().values():
-                part.float()
+            for network in decoder.parts().values():
+                network.float()
         else:
-            stays = plan.where(modality) == GPU
-            if stays:
-                decoder.to(device)
-            model.decoders[modality] = PlacedDecoder(decoder, device=device, stays=stays, room=movable.away)
+            model.decoders[modality] = cast(Decoder, PlacedDecoder(decoder, room, stays=plan.where(modality) == GPU))
     return model
 
 
@@ -64,12 +56,16 @@ def free_bytes(device: torch.device | str = "cuda") -> int:
 class _Placed:
     """A part that is on the GPU while it works, and afterwards where it belongs."""
 
-    def __init__(self, part: Any, *, device: torch.device, stays: bool, room: Callable[..., Any]) -> None:
-        """`room(everything=…)` is a context in which other parts are off the GPU: those that the plan moves, or all of them."""
+    def __init__(self, part: Any, room: "_Room", *, stays: bool) -> None:
         self.part = part
-        self._device = device
-        self._stays = stays
         self._room = room
+        self._stays = stays
+        if stays:
+            part.to(room.device)
+            room.residents.append(part)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.part, name)
 
     def _at_work(self, work: Callable[[bool], Any]) -> Any:
         """`work(False)` with the part on the GPU. Out of memory, `work(True)` with everything else moved away."""
@@ -82,9 +78,9 @@ class _Placed:
         return self._visit(work, everything=True)
 
     def _visit(self, work: Callable[[bool], Any], *, everything: bool) -> Any:
-        with self._room(everything=everything, keep=self.part):
+        with self._room.made(everything=everything, keep=self.part):
             try:
-                self.part.to(self._device)
+                self.part.to(self._room.device)
                 return work(everything)
             finally:
                 if not self._stays:
@@ -94,14 +90,6 @@ class _Placed:
 
 class PlacedDecoder(_Placed):
     """A Decoder that visits the GPU, or stays there."""
-
-    part: LatentDecoder
-
-    def __init__(self, decoder: LatentDecoder, **placement: Any) -> None:
-        super().__init__(decoder, **placement)
-        self.modality = decoder.modality
-        self.condition_shape = decoder.condition_shape
-        self.defaults = decoder.defaults
 
     def generate(
         self, condition: Tensor, *, settings: DecoderSettings, generator: torch.Generator, on_step: StepCallback | None = None
@@ -118,22 +106,9 @@ class PlacedDecoder(_Placed):
         with generation_errors(self.part.noun):  # moving it can fail too
             return self._at_work(work)
 
-    def preview(self, latents: Tensor) -> np.ndarray:
-        return self.part.preview(latents)
-
 
 class PlacedEncoder(_Placed):
     """An Encoder that visits the GPU, or stays there."""
-
-    part: ImageBindEncoder
-
-    def __init__(self, encoder: ImageBindEncoder, **placement: Any) -> None:
-        super().__init__(encoder, **placement)
-        self.width: int = encoder.width
-        self.modalities: tuple[str, ...] = encoder.modalities
-
-    def tokens(self, modality: str) -> int:
-        return self.part.tokens(modality)
 
     def encode(self, modality: str, content: Any) -> Tensor:
         """As the encoder's own; raises OutOfMemory where the second try fails too."""
@@ -146,25 +121,24 @@ class PlacedEncoder(_Placed):
             raise OutOfMemory(f"There was not enough memory to look at the {noun}; send a smaller one, or close other programs.") from error
 
 
-class _Movable:
-    """The parts that can make room for another one."""
+class _Room:
+    """The GPU, and the parts on it that can make room for another one."""
 
     def __init__(self, model: NextGPT, plan: Plan, device: torch.device) -> None:
         self._model = model
         self._plan = plan
-        self._device = device
+        self.device = device
+        self.residents: list[Any] = []  # encoder and decoders that stay on it
 
     @contextmanager
-    def away(self, *, everything: bool, keep: object) -> Any:
-        """Off the GPU for the length of a context: the language model where the plan offloads it, or all parts but `keep`."""
-        plan = self._plan
+    def made(self, *, everything: bool, keep: object) -> Iterator[None]:
+        """Room for the length of a context: without the language model where the plan offloads it, or without all parts but `keep`."""
         with ExitStack() as back:
-            if plan.where("llm") == OFFLOADED or (everything and plan.precision != "8bit"):
+            if self._plan.where("llm") == OFFLOADED or (everything and self._plan.precision != "8bit"):
                 self._aside(self._model.llm, back)
-            if everything:
-                for name, placed in {**self._model.decoders, "encoder": self._model.encoder}.items():
-                    if isinstance(placed, _Placed) and placed.part is not keep and plan.where(name) == GPU:
-                        self._aside(placed.part, back)
+            for part in self.residents if everything else ():
+                if part is not keep:
+                    self._aside(part, back)
             empty_cache()
             yield
 
@@ -175,7 +149,7 @@ class _Movable:
     def _return(self, part: Any) -> None:
         """Back to the GPU. Where it is full, the part stays until its next use, which tries again: what was made meanwhile is not lost."""
         try:
-            part.to(self._device)
+            part.to(self.device)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -184,7 +158,7 @@ class _Movable:
     def bring_home(self) -> None:
         """The language model where it works, also after a move that failed. Raises OutOfMemory."""
         try:
-            self._model.llm.to(self._device)
+            self._model.llm.to(self.device)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

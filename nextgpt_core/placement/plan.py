@@ -1,22 +1,23 @@
 """What fits where: a plan that places a preset's parts in a GPU's memory, before anything is loaded.
 
-Weights are counted exactly; activations come from a trace of the published networks (benchmarks/activations.py) and grow with the sizes
-that are asked for. Parts run one after another, so what is not in use may wait in the computer's own memory.
+Parts run one after another, so what is not in use may wait in the computer's own memory.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 from nextgpt_core.config import Preset, load_preset, with_precision
+from nextgpt_core.decoders.base import Size
 from nextgpt_core.errors import ConfigError
-from nextgpt_core.placement.parts import BYTES, GIB, Part, Sizes, parts_of, sizes_of
+from nextgpt_core.placement.parts import BYTES, GIB, Part, parts_of
 
 RESERVE = 0.7 * GIB  # the CUDA context and its libraries
 _SMALLER = {"float16": ("8bit", "4bit"), "bfloat16": ("8bit", "4bit"), "8bit": ("4bit",)}  # what a language model may be loaded in instead
 GPU, OFFLOADED, CPU = "GPU", "offloaded", "CPU"
-_USE = {"llm": 1.0, "encoder": 0.5, "image": 0.4, "audio": 0.3, "video": 0.2}  # how often a part that waits elsewhere is fetched, per turn
+_USES = {"llm": 1.0, "encoder": 0.5, "image": 0.4, "audio": 0.3}  # how often a part that waits elsewhere is fetched, per turn
+_RARE = 0.2  # another decoder
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,16 @@ class Plan:
 
     @property
     def main_memory(self) -> int:
-        """Bytes of main memory for the parts that are not resident: in 16 bits those that wait there, in 32 those that work there."""
-        return sum(row.part.weights * {GPU: 0, OFFLOADED: 1, CPU: 2}[row.where] for row in self.rows)
+        """Bytes of main memory for the parts that are not resident: as they are those that wait there, in 32 bits those that work there."""
+        return sum({GPU: 0, OFFLOADED: row.part.weights, CPU: 4 * row.part.parameters}[row.where] for row in self.rows)
 
     @property
     def fits(self) -> bool:
         return self.refusal is None
 
     def where(self, name: str) -> str:
-        return next(row.where for row in self.rows if row.part.name == name)
+        """Where a part lives; one that is not in the plan stays where it was loaded, on the CPU."""
+        return next((row.where for row in self.rows if row.part.name == name), CPU)
 
     def instead(self) -> str:
         """Why the language model is not in the preset's own precision."""
@@ -67,21 +69,20 @@ def plan(
     vram_gb: float,
     precision: str | None = None,
     *,
-    sizes: Sizes | None = None,
+    sizes: Mapping[str, Size] | None = None,
     ram: float | None = None,
     decoders: Collection[str] | None = None,
 ) -> Plan:
     """Place a preset's parts in `vram_gb` GiB of GPU memory, keeping as many resident as possible.
 
     `precision` is the language model's; None: the preset's own, or the widest smaller one that leaves nothing to the CPU and no more
-    to main memory than the `ram` GiB that are free there (None: not looked at). `sizes`: None for the decoders' own. `decoders`: those that
-    are loaded (None: all). Never raises for lack of memory: `Plan.refusal` says what to do. Raises ConfigError where a part's size cannot
-    be known.
+    to main memory than the `ram` GiB that are free there (None: not looked at). `sizes` and `decoders` as in `parts_of`.
+    Never raises for lack of memory: `Plan.refusal` says what to do. Raises ConfigError where a part's size cannot be known.
     """
     found = load_preset(preset) if isinstance(preset, str) else preset
     if not 0 < vram_gb < math.inf:
         raise ConfigError(f"A GPU's memory is a number of GiB above 0, not {vram_gb}.")
-    sizes, vram, free = sizes or sizes_of(found), int(vram_gb * GIB), None if ram is None else int(ram * GIB)
+    vram, free = int(vram_gb * GIB), None if ram is None else int(ram * GIB)
     if precision is not None:
         return replace(_place(with_precision(found, precision), vram, sizes, decoders), ram=free)
     own = found.llm.precision
@@ -98,24 +99,26 @@ def _widest(fitting: list[Plan]) -> Plan | None:
     return next((one for one in fitting if all(row.where != CPU for row in one.rows)), fitting[-1] if fitting else None)
 
 
-def _place(preset: Preset, vram: int, sizes: Sizes, decoders: Collection[str] | None) -> Plan:
+def _place(preset: Preset, vram: int, sizes: Mapping[str, Size] | None, decoders: Collection[str] | None) -> Plan:
     precision = preset.llm.precision
     parts = parts_of(preset, precision=precision, sizes=sizes, decoders=decoders)
-    weights = {part.name: part.weights for part in parts}
+    moved = {part.name: part.weights * _USES.get(part.name, _RARE) for part in parts}
     # Quantised to 8 bits the language model cannot be moved again once it is on the GPU.
-    movable = [name for name in weights if name in _USE and not (name == "llm" and precision == "8bit")]
+    movable = [name for name in moved if name != "projections" and not (name == "llm" and precision == "8bit")]
     on_cpu: list[str] = []
     while True:
         subsets = [subset for count in range(len(movable) + 1) for subset in combinations(movable, count)]
-        subsets.sort(key=lambda names: sum(weights[name] * _USE[name] for name in names))  # the fewest bytes moved per turn first
+        subsets.sort(key=lambda names: sum(moved[name] for name in names))  # the fewest bytes per turn first
         for away in subsets:
-            places = {name: CPU if name in on_cpu else OFFLOADED if name in away else GPU for name in weights}
+            places = {name: CPU if name in on_cpu else OFFLOADED if name in away else GPU for name in moved}
             peak, busiest = _peak(parts, places)
             if peak <= vram:
-                return _plan(preset, vram, parts, places, peak, busiest, None)
+                break
         # A decoder or encoder that does not even fit alone may run on the CPU, slowly; the language model may not.
-        if busiest == "llm" or busiest not in movable:
-            return _plan(preset, vram, parts, places, peak, busiest, _refusal(preset, vram, peak))
+        if peak <= vram or busiest == "llm" or busiest not in movable:
+            rows = tuple(Row(part, places[part.name]) for part in parts)
+            refusal = None if peak <= vram else _refusal(preset, vram, peak)
+            return Plan(preset=preset.name, vram=vram, precision=precision, rows=rows, peak=peak, busiest=busiest, refusal=refusal)
         on_cpu.append(busiest)
         movable.remove(busiest)
 
@@ -129,11 +132,6 @@ def _peak(parts: list[Part], places: dict[str, str]) -> tuple[int, str]:
             moments[part.name] = resident + part.activations + (part.weights if places[part.name] == OFFLOADED else 0)
     worst = max(moments, key=lambda name: moments[name])
     return int(moments[worst]), worst
-
-
-def _plan(preset: Preset, vram: int, parts: list[Part], places: dict[str, str], peak: int, busiest: str, refusal: str | None) -> Plan:
-    rows = tuple(Row(part, places[part.name]) for part in parts)
-    return Plan(preset=preset.name, vram=vram, precision=preset.llm.precision, rows=rows, peak=peak, busiest=busiest, refusal=refusal)
 
 
 def _refusal(preset: Preset, vram: int, peak: int) -> str:

@@ -45,34 +45,30 @@ def picture(plan: Plan, path: Path) -> None:
     image = Image.new("RGB", (wide, top + (bar + 14) * (len(plan.rows) + 1) + 40), "white")
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(15)
-    full = max(plan.vram, plan.peak) * 1.05
-    scale = (wide - left - 30) / full
+    scale = (wide - left - 30) / (max(plan.vram, plan.peak) * 1.05)
 
-    def block(row: int, start: float, size: float, colour: str, outline: str | None = None) -> float:
-        y = top + row * (bar + 14)
-        draw.rectangle((left + start * scale, y, left + (start + size) * scale, y + bar), fill=colour, outline=outline)
-        return start + size
+    def line(index: int, name: str, *blocks: tuple[float, str, str | None], note: str = "") -> None:
+        """Blocks of (bytes, colour, outline), one behind the other."""
+        y, at = top + index * (bar + 14), float(left)
+        for size, colour, outline in blocks:
+            draw.rectangle((at, y, at + size * scale, y + bar), fill=colour, outline=outline)
+            at += size * scale
+        draw.text((10, y + 8), name, fill="black", font=font)
+        draw.text((left + 8, y + 8), note, fill="black", font=font)
 
     title = f"{plan.preset} in {plan.vram / GIB:.0f} GiB, {plan.precision} language model: "
     draw.text((10, 15), title + ("fits" if plan.fits else "does not fit"), fill="black", font=font)
-    resident = RESERVE + sum(row.part.kept for row in plan.rows)
-    for index in range(len(plan.rows) + 1):
-        block(index, 0, resident, "#ced4da")
-    start = resident
-    draw.text((10, top + 8), "resident", fill="black", font=font)
-    for row in plan.rows:
-        if row.where == GPU:
-            resident = block(0, resident, row.part.weights, colours.get(row.part.name, "#868e96"))
+    always = (RESERVE + sum(row.part.kept for row in plan.rows), "#ced4da", None)
+    stays = [(row.part.weights, colours.get(row.part.name, "#868e96"), None) for row in plan.rows if row.where == GPU]
+    line(0, "resident", always, *stays)
     for index, row in enumerate(plan.rows, start=1):
-        draw.text((10, top + index * (bar + 14) + 8), f"{row.part.name}", fill="black", font=font)
-        if row.where == CPU:
-            draw.text((left + 8, top + index * (bar + 14) + 8), "on the CPU", fill="black", font=font)
-            continue
-        at = block(index, start, resident - start, "#e9ecef")
         colour = colours.get(row.part.name, "#868e96")
-        if row.where == OFFLOADED:
-            at = block(index, at, row.part.weights, colour)
-        block(index, at, row.part.activations, "white", colour)
+        visits = [(row.part.weights, colour, None)] if row.where == OFFLOADED else []
+        if row.where == CPU:
+            line(index, row.part.name, always, note="on the CPU")
+        else:
+            resident = (sum(size for size, *_ in stays), "#e9ecef", None)
+            line(index, row.part.name, always, resident, *visits, (row.part.activations, "white", colour))
     limit = left + plan.vram * scale
     draw.line((limit, top - 8, limit, image.height - 34), fill="#e03131", width=2)
     note = "grey: reserve, cache and resident parts; full: weights brought in for the moment; outlined: activations; red: the GPU's memory"

@@ -1,46 +1,23 @@
 """Is a preset complete? Every part's state, and what to do where one is not ready. Nothing is loaded."""
 
 import argparse
-import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nextgpt_core.checkpoints import MANIFEST_FILE, refuse_damaged, sha256, verify_manifest
 from nextgpt_core.config import Preset, load_preset
-from nextgpt_core.errors import CheckpointMismatch
+from nextgpt_core.decoders import decoder_class
+from nextgpt_core.decoders.reading import read_config
+from nextgpt_core.encoders import encoder_class
+from nextgpt_core.errors import CheckpointMismatch, ConfigError
+from nextgpt_core.frozen import WEIGHTS, absent
 from nextgpt_core.model import TRAINED_FILES
 from nextgpt_core.published.fetch import read_sources
 from nextgpt_core.published.fetched_files import read_record
 
-# What must lie in a part's folder: of each group at least one.
-_WEIGHTS = ("*.safetensors", "*.bin")
-_DECODER = (
-    ("scheduler/scheduler_config.json",),
-    *((f"{part}/config.json",) for part in ("unet", "vae")),
-    *(tuple(f"{part}/{form}" for form in _WEIGHTS) for part in ("unet", "vae")),
-    ("unconditional.safetensors", "text_encoder/config.json"),
-)
-# Of the parts that a decoder's model_index.json names, those that are loaded where they are named; the last two only to make
-# unconditional.safetensors.
-_TOKENIZER = ("tokenizer/tokenizer.json", "tokenizer/vocab.json")
-_NAMED: dict[str, tuple[tuple[str, ...], ...]] = {
-    **{
-        part: ((f"{part}/config.json",), tuple(f"{part}/{form}" for form in _WEIGHTS))
-        for part in ("safety_checker", "vocoder", "text_encoder")
-    },
-    "tokenizer": (_TOKENIZER,),
-}
-_NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
-    "imagebind": (("imagebind_huge.safetensors", "imagebind_huge.pth"),),
-    "nano": (("image.safetensors",), ("video.safetensors",), ("audio.safetensors",)),
-    "language model": (("config.json",), ("tokenizer.json", "tokenizer.model"), _WEIGHTS),
-    "stable_diffusion": _DECODER,
-    "zeroscope": _DECODER,
-    "audioldm": (*_DECODER, ("vocoder/config.json", "decoder.json")),
-}
+_LANGUAGE_MODEL = (("config.json",), ("tokenizer.json", "tokenizer.model"), ("*.safetensors", "*.bin"))  # of each group one
 
 
 @dataclass(frozen=True)
@@ -54,21 +31,21 @@ class State:
 
 def check(preset: str | Preset) -> list[State]:
     """The state of every part that a preset names. Files that were fetched or converted are compared with their hashes, others with the
-    length that their header tells."""
+    length that their header tells. Raises ConfigError for a part that is of no known kind."""
     found = load_preset(preset) if isinstance(preset, str) else preset
     fetched = {source.name for source in read_sources(found)}
-    states = []
-    parts = {"encoder": (found.encoder.kind, found.encoder.path), "language model": ("language model", found.llm.path)}
-    parts |= {f"{modality} decoder": (output.decoder, output.path) for modality, output in found.outputs.items()}
-    for part, (kind, path) in parts.items():
-        advice = f"run `python3 launch.py fetch {found.handle}`" if fetched else "the repository is incomplete; clone it again"
-        states.append(_folder_state(f"{part} ({path})", found.file(path), advice, needed=_NEEDED.get(kind, ())))
+    advice = f"run `python3 launch.py fetch {found.handle}`" if fetched else "the repository is incomplete; clone it again"
+
+    parts: list[tuple[str, str, Callable[[Path], Sequence[tuple[str, ...]]]]] = [
+        ("encoder", found.encoder.path, encoder_class(found).needed_files),
+        ("language model", found.llm.path, lambda folder: _LANGUAGE_MODEL),
+        *((f"{name} decoder", output.path, decoder_class(found, name).needed_files) for name, output in found.outputs.items()),
+    ]
+    states = [_folder_state(f"{part} ({path})", found.file(path), advice, needed=needed) for part, path, needed in parts]
     return states + _trained_states(found)
 
 
-def _folder_state(part: str, folder: Path, advice: str, *, needed: tuple[tuple[str, ...], ...]) -> State:
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return State(part, "missing", advice)
+def _folder_state(part: str, folder: Path, advice: str, *, needed: Callable[[Path], Sequence[tuple[str, ...]]]) -> State:
     recorded = read_record(folder).get("files", {})
     for name, wanted in recorded.items():
         path = folder / name
@@ -76,36 +53,22 @@ def _folder_state(part: str, folder: Path, advice: str, *, needed: tuple[tuple[s
             return State(part, "missing", f"{name} is gone: {advice}")
         if path.stat().st_size != wanted["bytes"] or sha256(path) != wanted["sha256"]:
             return State(part, "damaged", f"{name} has changed: remove it, then {advice}")
-    groups = (*needed, *_named(folder), *((shard,) for shard in _shards(folder)))
-    if absent := [" or ".join(group) for group in groups if not any(any(folder.glob(form)) for form in group)]:
-        return State(part, "missing", f"{', '.join(dict.fromkeys(absent))}: {advice}")
-    weights = (path for path in folder.rglob("*") if path.suffix in (".safetensors", ".bin", ".pth"))
+    try:
+        lacking = absent([*needed(folder), *((shard,) for shard in _shards(folder))], folder)
+    except (CheckpointMismatch, ConfigError) as error:  # one of the files that tell what else is needed
+        return State(part, "damaged", str(error))
+    if lacking:
+        nothing = not folder.is_dir() or not any(folder.iterdir())
+        return State(part, "missing", advice if nothing else f"{', '.join(dict.fromkeys(lacking))}: {advice}")
+    weights = {path for form in WEIGHTS for path in folder.rglob(form)}
     return _whole_state(part, sorted(path for path in weights if path.relative_to(folder).as_posix() not in recorded))
-
-
-def _named(folder: Path) -> Iterator[tuple[str, ...]]:
-    """What must lie in a decoder's folder because its model_index.json names it."""
-    index, settings = _json(folder / "model_index.json"), _json(folder / "decoder.json")
-    for part, groups in _NAMED.items():
-        made = part in ("text_encoder", "tokenizer") and (folder / "unconditional.safetensors").is_file()
-        unwanted = part == "safety_checker" and not settings.get("safety", True)
-        if (index.get(part) or [None])[0] and not made and not unwanted:
-            yield from groups
 
 
 def _shards(folder: Path) -> Iterator[str]:
     """Every file that the index of a model in several files names."""
     for index in sorted(folder.rglob("*.index.json")):
         inside = index.parent.relative_to(folder)
-        yield from sorted({(inside / shard).as_posix() for shard in _json(index).get("weight_map", {}).values()})
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        yield from sorted({(inside / shard).as_posix() for shard in read_config(index).get("weight_map", {}).values()})
 
 
 def _whole_state(part: str, files: Iterable[Path]) -> State:

@@ -15,9 +15,9 @@ from transformers import LlamaConfig, LlamaModel
 from nextgpt_core.checkpoints import read_pickle, refuse_mismatch, save_tensors, sha256, write_manifest, writing
 from nextgpt_core.config import Preset
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, ConfigError
-from nextgpt_core.projections.input import InputProjection
+from nextgpt_core.placement.parts import LANGUAGE_MODELS
+from nextgpt_core.projections import make_projections
 from nextgpt_core.projections.output import OutputProjection
-from nextgpt_core.published.architectures import LANGUAGE_MODELS
 from nextgpt_core.published.token_order import TOLD, UNKNOWN
 
 log = logging.getLogger(__name__)
@@ -71,12 +71,13 @@ def published_shapes(preset: Preset, layers: int) -> dict[str, tuple[int, ...]]:
     rows = preset.llm.vocabulary + len(preset.added_tokens)
     shapes: dict[str, tuple[int, ...]] = {name: (rows, width) for name in _TABLES}
     for layer in range(layers):
-        for name, (out, into) in _adapted(preset).items():
-            shapes[f"layers.{layer}.{name}.lora_A.weight"] = (preset.lora.rank, into)
-            shapes[f"layers.{layer}.{name}.lora_B.weight"] = (out, preset.lora.rank)
-    for name, shape in _module_shapes(_input_projection(preset)).items():
+        for name, (rows_out, columns) in _adapted(preset).items():
+            shapes[f"layers.{layer}.{name}.lora_A.weight"] = (preset.lora.rank, columns)
+            shapes[f"layers.{layer}.{name}.lora_B.weight"] = (rows_out, preset.lora.rank)
+    into, out = _projections(preset)
+    for name, shape in _module_shapes(into).items():
         shapes[name.replace("networks.shared", "llama_proj")] = shape
-    for modality, projection in _output_projections(preset).items():
+    for modality, projection in out.items():
         for name, shape in _module_shapes(projection).items():
             shape = (1, *shape) if name == "queries" else shape
             shapes[f"{_OUTPUT_NAMES[modality]}.{_their_name(name)}"] = shape
@@ -91,14 +92,13 @@ def split(found: Mapping[str, Tensor], preset: Preset) -> dict[str, dict[str, Te
         # Upstream's training went through the whole tables, so the base rows are not Vicuna's any more.
         tokens[f"base_{ours}"] = found[theirs][: preset.llm.vocabulary]
     outputs: dict[str, Tensor] = {}
-    for modality, projection in _output_projections(preset).items():
+    into, out = _projections(preset)
+    for modality, projection in out.items():
         for name in _module_shapes(projection):
             value = found[f"{_OUTPUT_NAMES[modality]}.{_their_name(name)}"]
             outputs[f"{modality}.{name}"] = value[0] if name == "queries" else value
     return {
-        "input_projection.safetensors": {
-            name: found[name.replace("networks.shared", "llama_proj")] for name in _module_shapes(_input_projection(preset))
-        },
+        "input_projection.safetensors": {name: found[name.replace("networks.shared", "llama_proj")] for name in _module_shapes(into)},
         "output_projections.safetensors": outputs,
         "lora.safetensors": {key: value for key, value in found.items() if ".lora_" in key},
         "tokens.safetensors": tokens,
@@ -208,25 +208,9 @@ def _adapted(preset: Preset) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _input_projection(preset: Preset) -> nn.Module:
+def _projections(preset: Preset) -> tuple[nn.Module, dict[str, OutputProjection]]:
     with torch.device("meta"):
-        return InputProjection(
-            kind=preset.input_projection.kind,
-            encoder_width=preset.encoder.width,
-            llm_width=preset.llm.width,
-            tokens=preset.encoder.tokens,
-            shared=preset.input_projection.shared,
-        )
-
-
-def _output_projections(preset: Preset) -> dict[str, nn.Module]:
-    with torch.device("meta"):
-        return {
-            modality: OutputProjection(
-                llm_width=preset.llm.width, condition_shape=output.condition_shape, width=output.width, layers=output.layers
-            )
-            for modality, output in preset.outputs.items()
-        }
+        return make_projections(preset, llm_width=preset.llm.width)
 
 
 def _module_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -85,7 +85,7 @@ def test_updates_take_a_small_part_of_the_servers_time() -> None:
         pace.took(0.001)
     assert pace.pause == pytest.approx(0.1)
     for _ in range(30):
-        pace.took(0.02)
+        pace.took(0.01)
     assert pace.pause == pytest.approx(0.25, rel=0.05)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import gradio as gr
@@ -81,6 +81,31 @@ def test_gradio_alone_tells_a_conversation_with_fewer_messages_wrongly() -> None
         pass  # or an edit goes to a place that is not there
 
 
+def told(blocks: type[gr.Blocks], update: Callable[[gr.Textbox], Any], monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], int]:
+    """What an event that may change two boxes tells the browser, and how many components Gradio builds for that."""
+    with blocks() as page:
+        words, other = gr.Textbox("a"), gr.Textbox("b")
+        page.load(lambda: None, None, [words, other])
+    built: list[Any] = []
+    build = gr.Textbox.__init__
+    monkeypatch.setattr(gr.Textbox, "__init__", lambda self, *more, **named: (built.append(self), build(self, *more, **named))[1])
+    data = asyncio.run(page.postprocess_data(page.fns[0], update(words), SessionState(page)))
+    monkeypatch.undo()
+    return data, len(built)
+
+
+def test_what_an_event_does_not_change_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(Page, lambda words: {words: "c"}, monkeypatch) == (["c", gr.skip()], 0)
+    assert told(Page, lambda words: gr.skip(), monkeypatch) == ([gr.skip(), gr.skip()], 0)
+    data, built = told(Page, lambda words: {words: gr.update(value="c", lines=2)}, monkeypatch)
+    assert data == [gr.update(value="c", lines=2), gr.skip()] and built == 1
+    assert told(Page, lambda words: ("c", "d"), monkeypatch) == (["c", "d"], 0)
+
+
+def test_gradio_alone_builds_again_what_an_event_does_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(gr.Blocks, lambda words: {words: "c"}, monkeypatch) == (["c", gr.skip()], 1)
+
+
 def test_a_growing_answer_is_sent_as_its_difference() -> None:
     with Page() as page:
         chat, words = gr.Chatbot(), gr.Textbox()
@@ -109,17 +134,17 @@ def test_gradio_asks_the_page_for_what_it_sends() -> None:
         page.load(answer, None, [box, words])
 
     async def run() -> list[Any]:
-        told: list[Any] = []
+        sent: list[Any] = []
         state, iterator = SessionState(page), None
         for _ in range(3):
             output = await page.process_api(page.fns[0], [], state, None, iterator, session_hash="a", event_id="b")
             iterator = output["iterator"]
-            told.append(output["data"][0])
-        return told
+            sent.append(output["data"][0])
+        return sent
 
-    told = asyncio.run(run())
-    assert told[0]["value"] == {"text": "", "files": []}
-    assert told[1:] == [[["replace", [], gr.skip()]], [["add", ["stop_btn"], False]]]
+    sent = asyncio.run(run())
+    assert sent[0]["value"] == {"text": "", "files": []}
+    assert sent[1:] == [[["replace", [], gr.skip()]], [["add", ["stop_btn"], False]]]
 
 
 @pytest.mark.parametrize("blocks", [Page, gr.Blocks])

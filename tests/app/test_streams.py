@@ -177,7 +177,8 @@ def test_a_page_of_gradios_tells_two_events_in_one_stream_and_then_ends_it() -> 
         first, messages = begin(browser), heard(browser)
         while next(messages) != ("process_completed", first):
             pass
-        second, names = begin(browser), []
+        second = begin(browser)
+        names: list[str] = []
         while not names or names[-1] != "close_stream":
             message, event = next(messages)
             names += [message] if event in ("", second) and message != "heartbeat" else []

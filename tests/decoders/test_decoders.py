@@ -11,6 +11,7 @@ from diffusers.pipelines.deprecated.audioldm.pipeline_audioldm import AudioLDMPi
 from diffusers.pipelines.deprecated.text_to_video_synthesis.pipeline_text_to_video_synth import TextToVideoSDPipeline
 from safetensors.torch import load_file, save_file
 
+from benchmarks import architectures
 from nextgpt_core.decoders import AudioLDMDecoder, StableDiffusionDecoder, ZeroscopeDecoder
 from nextgpt_core.decoders.base import Decoder, DecoderSettings
 from nextgpt_core.decoders.diffusion import SCHEDULERS, make_scheduler
@@ -18,7 +19,6 @@ from nextgpt_core.decoders.folders import DecoderFolder
 from nextgpt_core.decoders.hifigan import HifiGan
 from nextgpt_core.decoders.preview import LinearPreview
 from nextgpt_core.errors import Cancelled, CheckpointMismatch, CheckpointMissing, ConfigError, GenerationError
-from nextgpt_core.published import architectures
 from tests.decoders import tiny
 
 SETTINGS = DecoderSettings(steps=4, guidance=3.0, frames=3, seconds=0.01)

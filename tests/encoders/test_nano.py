@@ -27,6 +27,19 @@ def test_towers_give_what_the_preset_says():
         assert vectors.isfinite().all()
 
 
+def test_what_a_tower_sees_follows_it_to_where_it_is():
+    """Another precision stands for another device: `to(weight)` is both."""
+    torch.manual_seed(0)
+    encoder = NanoEncoder({modality: tower().eval() for modality, tower in TOWERS.items()})
+    wanted = {modality: encoder.encode(modality, content) for modality, content in CONTENT.items()}
+    for tower in encoder.parts().values():
+        tower.double()
+    for modality, content in CONTENT.items():
+        vectors = encoder.encode(modality, content)
+        assert vectors.dtype == torch.float32
+        torch.testing.assert_close(vectors, wanted[modality], rtol=1e-3, atol=1e-3)
+
+
 def test_a_missing_or_wrong_tower_is_refused_by_name(tmp_path):
     for modality in ("audio", "video"):
         save_tensors(TOWERS[modality]().state_dict(), tmp_path / f"{modality}.safetensors")

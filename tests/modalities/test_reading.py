@@ -28,11 +28,6 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[reading._Pool]:
     fresh.close()
 
 
-def slow(path: Path) -> Path:
-    """Seconds of work to load, no time to make."""
-    return animated_webp(path, size=(3000, 3000), durations=[100] * 30)
-
-
 def processor_seconds() -> float:
     return sum(sum(one.cpu_times()[:2]) for one in psutil.Process().children())
 
@@ -44,10 +39,8 @@ def test_a_helper_imports_no_model_and_no_page() -> None:
     assert {"av", "PIL", "soundfile", "numpy"} <= set(modules)
 
 
-def test_what_takes_too_long_is_ended_and_the_next_file_is_read(
-    tmp_path: Path, pool: reading._Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = slow(tmp_path / "slow.webp")
+def test_what_takes_too_long_is_ended_and_the_next_file_is_read(slow: Path, pool: reading._Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = slow
     VIDEO.describe(path)  # a helper is there
     (helper,) = pool._idle
     monkeypatch.setitem(reading.SECONDS, "load", (40, 0.0))
@@ -58,15 +51,15 @@ def test_what_takes_too_long_is_ended_and_the_next_file_is_read(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no processor time; the clock does")
-def test_processor_time_ends_it_too(tmp_path: Path, pool: reading._Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = slow(tmp_path / "slow.webp")
+def test_processor_time_ends_it_too(slow: Path, pool: reading._Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = slow
     monkeypatch.setitem(reading.SECONDS, "load", (1, 300.0))
     with pytest.raises(MediaTooLarge, match="takes too long to read"):
         VIDEO.load(path)
 
 
-def test_stop_is_looked_at_while_a_file_is_read(tmp_path: Path, pool: reading._Pool) -> None:
-    path = slow(tmp_path / "slow.webp")
+def test_stop_is_looked_at_while_a_file_is_read(slow: Path, pool: reading._Pool) -> None:
+    path = slow
     VIDEO.describe(path)
     (helper,) = pool._idle
     with pytest.raises(Cancelled):

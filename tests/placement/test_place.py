@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from nextgpt_core.encoders.imagebind import HUGE, ImageBind, ImageBindEncoder, Tower
+from nextgpt_core.encoders.nano import TOWERS, NanoEncoder
 from nextgpt_core.errors import Cancelled, GenerationError, OutOfMemory, is_out_of_memory
 from nextgpt_core.placement.parts import Part
 from nextgpt_core.placement.place import place
@@ -69,6 +70,18 @@ def test_resident_decoder_stays(moves):
     placed = place(model(moves, decoder), a_plan(llm=GPU, encoder=GPU, image=GPU), "cpu:0").decoders["image"]
     placed.generate(condition(decoder), settings=SETTINGS, generator=seeded())
     assert ("image", "cpu") not in moves and ("llm", "cpu") not in moves
+
+
+def test_the_encoder_of_nano_moves_too_and_stays_in_32_bits(moves):
+    decoder = image_decoder()
+    found = model(moves, decoder)
+    found.encoder = NanoEncoder({modality: tower().eval() for modality, tower in TOWERS.items()})
+    wanted = found.encoder.encode("image", np.zeros((9, 9, 3), np.uint8))
+    towers = found.encoder.parts()
+    placed = place(found, a_plan(llm=GPU, encoder=GPU, image=GPU), "meta").encoder
+    assert {value.device.type for tower in towers.values() for value in tower.state_dict().values()} == {"meta"}
+    assert {value.dtype for tower in towers.values() for value in tower.parameters()} == {torch.float32}
+    assert placed.width == 384 and placed.tokens("video") == 3 and wanted.shape == (2, 384)
 
 
 def test_decoder_on_the_cpu_is_left_alone(moves):

@@ -13,13 +13,15 @@ from PIL import Image
 from safetensors.torch import save_file
 from transformers import CLIPConfig, LlamaConfig, LlamaForCausalLM, SpeechT5HifiGan, SpeechT5HifiGanConfig
 
+from benchmarks import architectures
 from nextgpt_core.config import load_preset
-from nextgpt_core.encoders.imagebind import HUGE, HUGE_OUT, ImageBind
+from nextgpt_core.decoders import DECODERS
+from nextgpt_core.decoders.base import Size
+from nextgpt_core.encoders.imagebind import HUGE, HUGE_OUT, ImageBind, ImageBindEncoder
 from nextgpt_core.errors import ConfigError
-from nextgpt_core.placement.parts import GIB, Sizes, cpu_bytes, parts_of, sizes_of
+from nextgpt_core.placement.parts import GIB, cpu_bytes, parts_of, sizes_of
 from nextgpt_core.placement.plan import CPU, GPU, OFFLOADED, plan
 from nextgpt_core.placement.report import picture, table
-from nextgpt_core.published import architectures
 
 MODALITIES = ("image", "video", "audio")
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -31,7 +33,7 @@ def count(build) -> int:
 
 
 def test_known_parameter_counts_are_those_of_the_networks():
-    known = architectures.PARAMETERS
+    known = {name: counts for part in (ImageBindEncoder, *DECODERS.values()) for name, counts in part.published.items()}
     towers = {name: HUGE[name] for name in ("vision", "audio")}
     assert known["imagebind"] == {"vision and audio towers": count(lambda: ImageBind(towers, out=HUGE_OUT))}
     for name, configs, kind in (
@@ -49,7 +51,7 @@ def test_known_parameter_counts_are_those_of_the_networks():
 
 
 def test_language_model_and_projections_are_counted_exactly():
-    parts = {part.name: part for part in parts_of(load_preset("7b"), precision="float16", sizes=Sizes())}
+    parts = {part.name: part for part in parts_of(load_preset("7b"), precision="float16")}
     assert parts["llm"].parameters == 6_738_415_616 + 2 * 38 * 4096
     assert parts["llm"].weights == 2 * parts["llm"].parameters
     assert parts["projections"].parameters == 4_198_400 + 31_958_784 + 32_090_112 + 31_788_544  # golden: element_counts
@@ -63,7 +65,7 @@ def test_targets():
     assert half.peak <= 12 * GIB
     small = plan("7b", 8, "4bit")
     assert small.fits and small.where("video") == CPU
-    assert plan("7b", 8, "4bit", sizes=Sizes(frames=8)).where("video") == OFFLOADED
+    assert plan("7b", 8, "4bit", sizes=sizes_of(load_preset("7b"), frames=8)).where("video") == OFFLOADED
 
 
 @pytest.mark.parametrize("precision", ["float16", "8bit", "4bit"])
@@ -117,9 +119,8 @@ def test_fewer_bits_where_main_memory_is_short():
 def test_all_parts_count_on_a_cpu(tmp_path):
     preset = dataclasses.replace(load_preset("7b"), folder=tmp_path)
     (tmp_path / "imagebind").mkdir()
-    save_file(
-        {"modality_trunks.vision.a": torch.zeros(7), "modality_trunks.text.a": torch.zeros(9)}, tmp_path / "imagebind" / "a.safetensors"
-    )
+    tensors = {"modality_trunks.vision.a": torch.zeros(7), "modality_trunks.text.a": torch.zeros(9)}
+    save_file(tensors, tmp_path / "imagebind" / "imagebind_huge.safetensors")
     parts, needed = cpu_bytes(preset, "8bit")
     assert list(parts) == ["llm", "encoder"] and parts["encoder"] == 4 * 7  # the decoders are not there
     assert 7.5e9 < parts["llm"] < 11e9 and 13e9 < needed < 14e9  # read in 16 bits before it is rounded
@@ -128,9 +129,12 @@ def test_all_parts_count_on_a_cpu(tmp_path):
 
 def test_the_sizes_are_the_decoders_own():
     """A small preset is not planned as if its videos were the published ones."""
-    assert sizes_of(load_preset("7b")) == Sizes()
+    published = {"image": Size(pixels=(512, 512)), "video": Size(pixels=(320, 576), frames=24), "audio": Size(seconds=9.0)}
+    assert sizes_of(load_preset("7b")) == published
+    asked = {"image": Size(pixels=(256, 256)), "video": Size(pixels=(320, 576), frames=8), "audio": Size(seconds=2.0)}
+    assert sizes_of(load_preset("7b"), pixels=256, frames=8, seconds=2.0) == asked
     nano = sizes_of(load_preset("nano"))
-    assert nano.image == nano.video == (128, 128) and nano.frames == 8 and nano.seconds < 3
+    assert nano["image"].pixels == nano["video"].pixels == (128, 128) and nano["video"].frames == 8 and (nano["audio"].seconds or 9) < 3
     assert all(row.where == GPU for row in plan("nano", 2).rows)
 
 
@@ -166,11 +170,11 @@ def test_sizes_come_from_the_files_that_are_there(tmp_path):
     vae = tmp_path / "stable-diffusion-v1-5" / "vae"
     vae.mkdir()
     torch.save({"b": torch.zeros(7)}, vae / "diffusion_pytorch_model.bin")
-    found = {part.name: part for part in parts_of(preset, precision="4bit", sizes=Sizes())}
+    found = {part.name: part for part in parts_of(preset, precision="4bit")}
     assert found["image"].parameters == 15 + 7
     unknown = dataclasses.replace(preset, encoder=dataclasses.replace(preset.encoder, path="other"))
     with pytest.raises(ConfigError, match="fetch it first"):
-        parts_of(unknown, precision="4bit", sizes=Sizes())
+        parts_of(unknown, precision="4bit")
     (tmp_path / preset.llm.path).mkdir()
     (tmp_path / preset.llm.path / "config.json").write_text(json.dumps({**architectures.VICUNA_7B, "num_hidden_layers": 1}))
-    assert next(part for part in parts_of(preset, precision="float16", sizes=Sizes())).parameters < 10**9
+    assert next(part for part in parts_of(preset, precision="float16")).parameters < 10**9

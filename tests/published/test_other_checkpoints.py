@@ -11,6 +11,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel, UNet3DConditionModel
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
+from benchmarks import architectures
 from nextgpt_core.build import assemble_around, build_decoder, build_trainable
 from nextgpt_core.config import OutputConfig, Preset, load_preset
 from nextgpt_core.decoders import AudioLDMDecoder, StableDiffusionDecoder, ZeroscopeDecoder
@@ -19,8 +20,7 @@ from nextgpt_core.decoders.hifigan import HifiGan
 from nextgpt_core.errors import ConfigError
 from nextgpt_core.llm.language_model import LanguageModel
 from nextgpt_core.llm.tokenizer import SentencePieceTokenizer
-from nextgpt_core.placement.parts import Sizes, parts_of
-from nextgpt_core.published import architectures
+from nextgpt_core.placement.parts import parts_of
 from nextgpt_core.published.convert import published_shapes
 from tests.decoders import tiny
 from tests.decoders.test_decoders import SETTINGS, seeded, write_folder
@@ -74,7 +74,7 @@ def test_a_preset_that_names_another_width_than_its_language_model_is_refused(tm
 def test_the_plan_follows_the_language_model_that_is_there(tmp_path):
     preset = dataclasses.replace(preset_for(VICUNA_13B, path="vicuna-13b"), folder=tmp_path)
     LlamaConfig(**VICUNA_13B).save_pretrained(tmp_path / "vicuna-13b")
-    found = parts_of(preset, precision="4bit", sizes=Sizes())[0]
+    found = parts_of(preset, precision="4bit")[0]
     with torch.device("meta"):
         llama = LlamaForCausalLM(LlamaConfig(**VICUNA_13B))
     adapter = 40 * 4 * 2 * 32 * 5120
@@ -105,7 +105,8 @@ def output(decoder: str, shape: tuple[int, int]) -> OutputConfig:
 
 
 def built(tmp_path, modality: str, kind: str, shape: tuple[int, int]):
-    return build_decoder(dataclasses.replace(load_preset("7b"), folder=tmp_path), modality, output(kind, shape))
+    real = load_preset("7b")
+    return build_decoder(dataclasses.replace(real, folder=tmp_path, outputs={modality: output(kind, shape)}), modality)
 
 
 def test_stable_diffusion_2(tmp_path):

@@ -117,7 +117,7 @@ def test_convert_check_build_and_chat(converted, tmp_path, precision):
 def test_the_language_model_takes_what_the_plan_says(converted, monkeypatch, precision, device):
     """The first core stands for a GPU, where the few bits are those of bitsandbytes; what is one number per row is left out of the plan."""
     monkeypatch.setattr("nextgpt_core.build.free_bytes", lambda device: 2**40)
-    monkeypatch.setattr("nextgpt_core.encoders.imagebind.ImageBind.half", lambda self: self)
+    monkeypatch.setattr(imagebind.ImageBindEncoder, "gpu_dtype", torch.float32)
     llm = build(converted, device=device, precision=precision, decoders=()).llm
     held = [*llm.parameters(), *(value for name, value in llm.named_buffers() if name.endswith("weight"))]
     # A CPU keeps the scales in 16 bits from its first pass on, a GPU in 32.
@@ -135,11 +135,11 @@ def test_the_published_boundaries_reach_the_prompt_as_words(converted):
 
 def test_placed_by_a_plan_for_the_free_memory(converted, tmp_path, monkeypatch):
     """The first core stands for a GPU: the same bytes come out, and decoders visit where memory is short."""
+    monkeypatch.setattr(imagebind.ImageBindEncoder, "gpu_dtype", torch.float32)
     needed = plan(converted, 24).peak
     wanted = {e.media.modality: e.media.path.read_bytes() for e in one_turn(converted, tmp_path / "cpu") if isinstance(e, MediaReady)}
     for name, free in (("roomy", 2 * needed), ("short", needed - 1000)):
         monkeypatch.setattr("nextgpt_core.build.free_bytes", lambda device, free=free: free)
-        monkeypatch.setattr("nextgpt_core.encoders.imagebind.ImageBind.half", lambda self: self)
         events = one_turn(converted, tmp_path / name, device="cpu:0")
         assert {e.media.modality: e.media.path.read_bytes() for e in events if isinstance(e, MediaReady)} == wanted
     monkeypatch.setattr("nextgpt_core.build.free_bytes", lambda device: 2**20)
@@ -149,10 +149,10 @@ def test_placed_by_a_plan_for_the_free_memory(converted, tmp_path, monkeypatch):
 
 def test_decoders_that_are_not_there_take_no_room(converted, monkeypatch):
     """A GPU with room for what is loaded keeps all of it, although the whole preset would not fit."""
+    monkeypatch.setattr(imagebind.ImageBindEncoder, "gpu_dtype", torch.float32)
     kept = plan(converted, 24, decoders=["image"]).peak
     assert kept < plan(converted, 24).peak
     monkeypatch.setattr("nextgpt_core.build.free_bytes", lambda device: kept)
-    monkeypatch.setattr("nextgpt_core.encoders.imagebind.ImageBind.half", lambda self: self)
     placed = []
     monkeypatch.setattr("nextgpt_core.build.place", lambda model, where, device: placed.append(where) or model)
     build(converted, device="cpu:0", decoders=["image"])

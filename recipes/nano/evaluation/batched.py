@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nextgpt_core.decoders.base import DecoderSettings
 from nextgpt_core.decoders.diffusion import denoise, make_scheduler
+from nextgpt_core.errors import ConfigError
 from nextgpt_core.messages import Media, Message
 from nextgpt_core.model import NextGPT
 from nextgpt_core.prompt import Template, embed_pieces
@@ -56,8 +56,9 @@ class BatchedModel:
     @torch.inference_mode()
     def make(self, modality: str, conditions: Sequence[Tensor], *, seed: int, batch: int = 8) -> Iterator[Any]:
         """Conditions [L, D] -> media contents, at the decoder's defaults. Item i draws its noise from `seed + i` alone."""
-        decoder: Any = self.model.decoders[modality]
-        settings: DecoderSettings = decoder.defaults
+        settings, decoder = self.model.decoders[modality].defaults, self.model.decoders[modality].denoiser()
+        if decoder is None:
+            raise ConfigError(f"The {modality} decoder of {self.model.name} makes one file at a time; it cannot be measured in batches.")
         for begin in range(0, len(conditions), batch):
             wanted = torch.stack(list(conditions[begin : begin + batch])).float()
             noise = [

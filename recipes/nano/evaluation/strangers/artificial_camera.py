@@ -85,8 +85,8 @@ def plans(count: int, *, part: str, seed: int = 0) -> list[Plan]:
         if thing in photos and ground in photos
     ]
     still = [file for file in photos.values() if "white background" not in str(file.row["place"])]
-    rng.shuffle(moving)  # type: ignore[arg-type]
-    rng.shuffle(still)  # type: ignore[arg-type]
+    rng.shuffle(moving)
+    rng.shuffle(still)
     made: list[Plan] = []
     for i in range(count):
         common: dict[str, Any] = {
