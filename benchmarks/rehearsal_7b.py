@@ -39,7 +39,7 @@ from nextgpt_core.decoders.safety import SafetyChecker
 from nextgpt_core.encoders.imagebind import HUGE, HUGE_OUT, ImageBind, ImageBindEncoder
 from nextgpt_core.engine import Engine
 from nextgpt_core.llm.int8 import Int8Linear, quantize_linears
-from nextgpt_core.llm.language_model import LanguageModel
+from nextgpt_core.llm.torch_model import TorchLanguageModel
 from nextgpt_core.llm.tokenizer import SentencePieceTokenizer
 from nextgpt_core.messages import Media, MediaFailed, MediaReady, Message, SignalSpan, TextDelta, TurnDone, TurnSettings
 from nextgpt_core.modalities import MODALITIES
@@ -179,7 +179,7 @@ def shape_of(content: Any) -> str:
     return f"{str(content.dtype).removeprefix('torch.')} {list(content.shape)}"
 
 
-def language_model(preset: Preset, config: LlamaConfig) -> LanguageModel:
+def language_model(preset: Preset, config: LlamaConfig) -> TorchLanguageModel:
     """Random layers, quantized one after the other: the float weights of only one exist at a time."""
     with init_empty_weights(include_buffers=False):
         network = LlamaModel(config)
@@ -188,7 +188,7 @@ def language_model(preset: Preset, config: LlamaConfig) -> LanguageModel:
         quantize_linears(layer)
     fill(network)
     table = torch.empty(preset.llm.vocabulary, config.hidden_size).uniform_(-0.02, 0.02)
-    return LanguageModel(network.eval(), tokenizer=WideTokenizer(TOKENIZER), added_tokens=preset.added_tokens, output_table=table)
+    return TorchLanguageModel(network.eval(), tokenizer=WideTokenizer(TOKENIZER), added_tokens=preset.added_tokens, output_table=table)
 
 
 def decoders(ledger: Ledger, before: Callable[[], None], steps: int, small: bool) -> dict[str, Visiting]:

@@ -8,16 +8,17 @@ from inspect import signature
 import psutil
 import torch
 
-from nextgpt_core.checkpoints import MANIFEST_FILE, verify_manifest
+from nextgpt_core.checkpoints import MANIFEST_FILE, read_tensors, verify_manifest
 from nextgpt_core.config import OutputConfig, Preset, require_known, with_precision
 from nextgpt_core.decoders import DECODERS
 from nextgpt_core.decoders.base import Decoder
 from nextgpt_core.encoders import ENCODERS
 from nextgpt_core.encoders.base import Encoder
 from nextgpt_core.errors import CheckpointMismatch, CheckpointMissing, ConfigError, OutOfMemory, is_out_of_memory
+from nextgpt_core.llm.block_quantized import is_block_quantized
 from nextgpt_core.llm.int8 import quantize_linears
 from nextgpt_core.llm.language_model import LanguageModel, load_language_model
-from nextgpt_core.model import NextGPT
+from nextgpt_core.model import TRAINED_FILES, NextGPT
 from nextgpt_core.placement.parts import GIB, cpu_bytes, decoders_on_disk
 from nextgpt_core.placement.place import free_bytes, place
 from nextgpt_core.placement.plan import Plan, plan
@@ -63,12 +64,15 @@ def build(preset: Preset, *, device: str = "cpu", precision: str | None = None, 
 
 def _load(preset: Preset, device: str, decoders: Collection[str] | None) -> NextGPT:
     _refuse_changed(preset)
-    model = build_trainable(preset, device=device)
-    model.load_trained(preset.folder)
-    eight_bit_here = preset.llm.precision == "8bit" and device == "cpu"
-    if eight_bit_here or preset.llm.precision not in ("8bit", "4bit"):
-        model.llm.merge_lora()
-    if eight_bit_here:
+    if preset.llm.precision in ("8bit", "4bit") and device != "cpu":
+        model = build_trainable(preset, device=device)
+        model.load_trained(preset.folder)
+    else:
+        model = assemble_around(preset, _language_model(preset, device=device))
+        model.load_trained(preset.folder, parts=TRAINED_FILES.keys() - {"lora"})
+        adapter, lora = preset.folder / TRAINED_FILES["lora"], preset.lora
+        model.llm.merge_adapter(read_tensors(adapter), rank=lora.rank, alpha=lora.alpha, targets=lora.targets, name=str(adapter))
+    if preset.llm.precision == "8bit" and device == "cpu":
         quantize_linears(model.llm.network)
         model.llm.float()
     if (preset.folder / MANIFEST_FILE).is_file():
@@ -97,14 +101,18 @@ def _refuse_changed(preset: Preset) -> None:
 
 def on_cpu(preset: Preset, *, free: float, precision: str | None = None, decoders: Collection[str] | None = None) -> Preset:
     """The preset in precisions that a CPU is good at: decoders in float32, the language model in `precision`; where none is asked for, a
-    16-bit one in float32 too if `free` bytes of memory are enough for that beside all other parts, and in 8 bits elsewhere.
+    block-quantized one packed, as it is stored, and a 16-bit one in float32 too if `free` bytes of memory are enough for that beside all other parts, and in 8 bits elsewhere.
 
     Raises OutOfMemory where they are not enough for that either.
     """
     outputs = {modality: replace(output, precision="float32") for modality, output in preset.outputs.items()}
     preset = replace(preset, outputs=outputs)
     asked = precision or preset.llm.precision
-    choices = [asked] if precision is not None or asked not in ("float16", "bfloat16") else ["float32", "8bit"]
+    choices = [asked]
+    if precision is None and is_block_quantized(preset.file(preset.llm.path)):
+        choices = ["packed"]
+    elif precision is None and asked in ("float16", "bfloat16"):
+        choices = ["float32", "8bit"]
     for choice in choices:
         found = with_precision(preset, choice)
         try:
@@ -135,6 +143,13 @@ def placement_for(
 
 def build_trainable(preset: Preset, *, device: str = "cpu") -> NextGPT:
     """The part of the system that is trained, around the frozen language model: fresh projections, tokens and adapter."""
+    llm = _language_model(preset, device=device)
+    llm.add_lora(rank=preset.lora.rank, alpha=preset.lora.alpha, targets=preset.lora.targets, dropout=preset.lora.dropout)
+    return assemble_around(preset, llm)
+
+
+def _language_model(preset: Preset, *, device: str) -> LanguageModel:
+    """The frozen language model, checked against what the preset says of it."""
     llm = load_language_model(preset.file(preset.llm.path), added_tokens=preset.added_tokens, precision=preset.llm.precision, device=device)
     _agree(preset, "llm.width", preset.llm.width, llm.width)
     _agree(preset, "llm.vocabulary", preset.llm.vocabulary, llm.vocabulary)
@@ -145,8 +160,7 @@ def build_trainable(preset: Preset, *, device: str = "cpu") -> NextGPT:
             f"{preset.name}: the tokenizer has {llm.tokenizer.size} tokens and the language model {llm.vocabulary}: "
             "they belong to different models."
         )
-    llm.add_lora(rank=preset.lora.rank, alpha=preset.lora.alpha, targets=preset.lora.targets, dropout=preset.lora.dropout)
-    return assemble_around(preset, llm)
+    return llm
 
 
 def assemble_around(preset: Preset, llm: LanguageModel) -> NextGPT:

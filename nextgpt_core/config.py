@@ -15,7 +15,7 @@ from nextgpt_core.modalities import MODALITIES
 
 PRESET_FILE = "preset.json"
 DTYPES = ("float32", "float16", "bfloat16")
-PRECISIONS = (*DTYPES, "8bit", "4bit")  # of a language model; the last two by quantisation
+PRECISIONS = (*DTYPES, "8bit", "4bit", "packed")  # of a language model; the last three in few bits, packed: as it is stored
 Config = TypeVar("Config")
 
 

@@ -11,10 +11,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from nextgpt_core.errors import Cancelled
-from nextgpt_core.llm.language_model import LanguageModel
+from nextgpt_core.llm.language_model import Cache, LanguageModel
 from nextgpt_core.prompt import Prompt
 
 PREFILL = 256  # positions between two looks at `cancelled`
@@ -56,7 +55,7 @@ class Context:
 
     def __init__(self, llm: LanguageModel) -> None:
         self.llm = llm
-        self.cache: DynamicCache = llm.new_cache()
+        self.cache: Cache = llm.new_cache()
         self.keys: list[Hashable] = []
         self._states: dict[int, Tensor] = {}  # at the last position of the prompts that were read, by length
 

@@ -3,7 +3,7 @@
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from nextgpt_core.llm.language_model import LanguageModel
+from nextgpt_core.llm.torch_model import TorchLanguageModel
 from nextgpt_core.llm.tokenizer import SentencePieceTokenizer
 from nextgpt_core.model import NextGPT
 from nextgpt_core.projections.input import InputProjection
@@ -23,7 +23,7 @@ def golden_model() -> NextGPT:
     network.load_state_dict(base)
     delta = {name: golden_weight(name, shape, 0.02) for name, shape in reference["weights"]["delta_keys"].items()}
     signals = {name: tuple(f"[{prefix}{i}]" for i in range(count)) for name, (prefix, count, _) in OUTPUTS.items()}
-    llm = LanguageModel(
+    llm = TorchLanguageModel(
         network,
         tokenizer=SentencePieceTokenizer(GOLDEN / "tiny_tokenizer.model"),
         added_tokens=("<Img>", "</Img>", *(token for tokens in signals.values() for token in tokens)),

@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaModel
 from nextgpt_core.decoders.base import DecoderSettings
 from nextgpt_core.decoders.stable_diffusion import StableDiffusionDecoder
 from nextgpt_core.decoders.zeroscope import ZeroscopeDecoder
-from nextgpt_core.llm.language_model import LanguageModel
+from nextgpt_core.llm.torch_model import TorchLanguageModel
 from nextgpt_core.modalities import MODALITIES
 from nextgpt_core.model import NextGPT
 from nextgpt_core.projections.input import InputProjection
@@ -35,7 +35,7 @@ class ByteTokenizer:
         return bytes([token_id]) if token_id < 256 else b""
 
 
-def tiny_llm(*, added: Sequence[str] = ADDED, width: int = 32, tied: bool = True, seed: int = 0) -> LanguageModel:
+def tiny_llm(*, added: Sequence[str] = ADDED, width: int = 32, tied: bool = True, seed: int = 0) -> TorchLanguageModel:
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=ByteTokenizer.size,
@@ -49,7 +49,7 @@ def tiny_llm(*, added: Sequence[str] = ADDED, width: int = 32, tied: bool = True
     network = LlamaModel(config).eval()
     torch.nn.init.normal_(network.embed_tokens.weight, std=0.5)
     output_table = None if tied else torch.randn(ByteTokenizer.size, width) * 0.3
-    return LanguageModel(network, tokenizer=ByteTokenizer(), added_tokens=added, output_table=output_table)
+    return TorchLanguageModel(network, tokenizer=ByteTokenizer(), added_tokens=added, output_table=output_table)
 
 
 class MeanEncoder:

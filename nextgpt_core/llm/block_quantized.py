@@ -8,6 +8,7 @@ Everything else in the file is an ordinary tensor.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,25 +18,67 @@ from nextgpt_core.checkpoints import read_tensors
 from nextgpt_core.errors import CheckpointMismatch
 
 BLOCK = 32
+BLOCK_FILES = ("embedding.safetensors", "layers.safetensors")  # a language model's folder, where it is stored so
 
 
-def read_block_quantized(paths: Iterable[Path]) -> dict[str, Tensor]:
-    """All tensors of these files, unpacked to float32, under their plain names. Raises CheckpointMissing or CheckpointMismatch."""
-    weights: dict[str, Tensor] = {}
+@dataclass(frozen=True)
+class Blocks:
+    """A matrix as it is stored: int8 numbers, or uint8 pairs of four bits with a minimum."""
+
+    quants: Tensor  # int8 [rows, columns] or uint8 [rows, columns / 2]
+    scale: Tensor  # float16 [rows, columns / 32]
+    minimum: Tensor | None = None  # float16 [rows, columns / 32], of four bits
+
+    @property
+    def bits(self) -> int:
+        return 8 if self.minimum is None else 4
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the matrix."""
+        return self.scale.shape[0], self.scale.shape[1] * BLOCK
+
+    def rows(self, ids: Tensor) -> "Blocks":
+        """Some of the rows."""
+        return Blocks(self.quants[ids], self.scale[ids], None if self.minimum is None else self.minimum[ids])
+
+    def unpacked(self) -> Tensor:
+        """The matrix in float32 [rows, columns]."""
+        if self.minimum is None:
+            return unpack_q8(self.quants, self.scale)
+        return unpack_q4(self.quants, self.scale, self.minimum)
+
+
+def is_block_quantized(folder: Path) -> bool:
+    """Whether a language model's folder holds block-quantized files."""
+    return (folder / BLOCK_FILES[0]).is_file()
+
+
+def read_blocks(paths: Iterable[Path]) -> dict[str, Blocks | Tensor]:
+    """All tensors of these files under their plain names, the block-quantized ones as they are stored, others in float32.
+
+    Raises CheckpointMissing or CheckpointMismatch.
+    """
+    found: dict[str, Blocks | Tensor] = {}
     for path in paths:
         stored = read_tensors(path)
         for key, value in stored.items():
             name, _, kind = key.rpartition(".")
             try:
                 if kind == "q8":
-                    weights[name] = unpack_q8(value, stored[f"{name}.scale"])
+                    found[name] = Blocks(value, stored[f"{name}.scale"])
                 elif kind == "q4":
-                    weights[name] = unpack_q4(value, stored[f"{name}.scale"], stored[f"{name}.minimum"])
+                    found[name] = Blocks(value, stored[f"{name}.scale"], stored[f"{name}.minimum"])
                 elif kind not in ("scale", "minimum"):
-                    weights[key] = value.float()
+                    found[key] = value.float()
             except KeyError as error:
                 raise CheckpointMismatch(f"{path} lacks {error.args[0]}; fetch or copy it again.") from error
-    return weights
+    return found
+
+
+def read_block_quantized(paths: Iterable[Path]) -> dict[str, Tensor]:
+    """All tensors of these files, unpacked to float32, under their plain names. Raises CheckpointMissing or CheckpointMismatch."""
+    return {name: value.unpacked() if isinstance(value, Blocks) else value for name, value in read_blocks(paths).items()}
 
 
 def unpack_q8(quants: Tensor, scale: Tensor) -> Tensor:

@@ -20,8 +20,8 @@ from nextgpt_core.published.architectures import LANGUAGE_MODELS, PARAMETERS
 
 GIB = 2**30
 SLACK = 1.25  # for workspaces and fragmentation, on everything that is computed
-# Bytes of one parameter. NF4 keeps a float32 scale for each 64 weights.
-BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "8bit": 1.0, "4bit": 0.5 + 4 / 64}
+# Bytes of one parameter. NF4 keeps a float32 scale for each 64 weights; packed ones are there twice, with three numbers for each 32.
+BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "8bit": 1.0, "4bit": 0.5 + 4 / 64, "packed": 2 * (0.5 + 3 * 4 / 32)}
 _NOT_RESIDENT = ("text_encoder", "tokenizer", "scheduler", "feature_extractor")
 # Traced peaks in float16, in bytes.
 _UNET_IMAGE = 130 * 2**20 / 512**2  # per pixel of a picture, guided (a batch of two)
@@ -127,7 +127,7 @@ def language_model_part(preset: Preset, precision: str, *, plain: str | None = N
     linear = layers * int(width * width * (2 + 2 * grouped) + 3 * width * config["intermediate_size"])
     tables = (1 if config.get("tie_word_embeddings") else 2) * (config["vocab_size"] + len(preset.added_tokens)) * width
     norms = (2 * layers + 1) * width
-    other = BYTES[plain or ("float32" if precision == "float32" else "float16")]
+    other = BYTES[plain or ("float32" if precision in ("float32", "packed") else "float16")]
     adapter, adapter_bytes = 0, 0.0
     if precision == "4bit" or (precision == "8bit" and plain is None):  # merged into the weights elsewhere
         adapter = layers * 2 * preset.lora.rank * width * len(preset.lora.targets)

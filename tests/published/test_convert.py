@@ -16,7 +16,7 @@ from nextgpt_core.build import assemble_around
 from nextgpt_core.checkpoints import read_manifest, save_tensors, verify_manifest
 from nextgpt_core.config import Preset, load_preset
 from nextgpt_core.errors import CheckpointError, CheckpointMismatch, CheckpointMissing
-from nextgpt_core.llm.language_model import LanguageModel
+from nextgpt_core.llm.torch_model import TorchLanguageModel
 from nextgpt_core.published.convert import convert, published_shapes
 from tests.golden_rules import golden_json
 from tests.tiny import ByteTokenizer
@@ -98,7 +98,7 @@ def test_convert_check_load_save_round_trip(tmp_path, preset, spelling, dtype):
 
     torch.manual_seed(0)
     base = LlamaForCausalLM(llama_config(LAYERS)).eval()
-    llm = LanguageModel(
+    llm = TorchLanguageModel(
         base.model, tokenizer=ByteTokenizer(), added_tokens=preset.added_tokens, output_table=base.lm_head.weight.data.clone()
     )
     llm.add_lora(rank=preset.lora.rank, alpha=preset.lora.alpha, targets=preset.lora.targets)

@@ -17,7 +17,7 @@ from nextgpt_core.decoders import AudioLDMDecoder, StableDiffusionDecoder, Zeros
 from nextgpt_core.decoders.base import DecoderSettings
 from nextgpt_core.decoders.hifigan import HifiGan
 from nextgpt_core.errors import ConfigError
-from nextgpt_core.llm.language_model import LanguageModel
+from nextgpt_core.llm.torch_model import TorchLanguageModel
 from nextgpt_core.llm.tokenizer import SentencePieceTokenizer
 from nextgpt_core.placement.parts import Sizes, parts_of
 from nextgpt_core.published import architectures
@@ -48,7 +48,7 @@ def test_another_language_model_in_full_size_without_contents(llama, layers):
     with torch.device("meta"):
         network = LlamaModel(LlamaConfig(**llama))
         head = torch.empty(llama["vocab_size"], llama["hidden_size"])
-        llm = LanguageModel(network, tokenizer=tokenizer, added_tokens=preset.added_tokens, output_table=head)
+        llm = TorchLanguageModel(network, tokenizer=tokenizer, added_tokens=preset.added_tokens, output_table=head)
         model = assemble_around(preset, llm)
     width = llama["hidden_size"]
     assert model.input_projection("image", torch.empty(1, 1, 1024, device="meta")).shape == (1, 1, width)

@@ -11,7 +11,7 @@ from nextgpt_core.build import assemble_around
 from nextgpt_core.checkpoints import read_manifest, write_manifest
 from nextgpt_core.config import load_preset
 from nextgpt_core.errors import CheckpointMismatch
-from nextgpt_core.llm.language_model import LanguageModel
+from nextgpt_core.llm.torch_model import TorchLanguageModel
 from nextgpt_core.model import NextGPT
 from nextgpt_core.published.token_order import ASKED, TOLD, UNKNOWN, confirm_token_order, span_lengths
 from tests.tiny import ByteTokenizer
@@ -27,7 +27,7 @@ def trained_in(order: list[int], preset) -> NextGPT:
         if "o_proj" in name or "down_proj" in name:
             torch.nn.init.zeros_(value)
     head = torch.zeros(ByteTokenizer.size, WIDTH)
-    llm = LanguageModel(network, tokenizer=ByteTokenizer(), added_tokens=preset.added_tokens, output_table=head)
+    llm = TorchLanguageModel(network, tokenizer=ByteTokenizer(), added_tokens=preset.added_tokens, output_table=head)
     rows = torch.eye(len(preset.added_tokens), WIDTH)
     last = [sum(order[: index + 1]) + 1 for index in range(len(order))]  # behind the two boundary tokens
     with torch.no_grad():
