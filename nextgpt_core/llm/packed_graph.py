@@ -219,8 +219,10 @@ def network_graph(shape: Shape, weights: Mapping[str, Blocks | Tensor], adapters
         change = linear(attended, layer, "self_attn", "o_proj")
         normed = norm(f"layers.{layer}.post_attention_layernorm", stream, beside=change, total=f"{layer}.attended.total")
         stream = f"{layer}.attended.total"
-        gate = graph.node("QuickGelu", [linear(normed, layer, "mlp", "gate_proj")], domain=_MICROSOFT, alpha=1.0)  # x * sigmoid(x)
-        inner = graph.node("Mul", [gate, linear(normed, layer, "mlp", "up_proj")])
+        halves = [f"{layer}.gate", f"{layer}.up"]
+        graph.node("Split", [linear(normed, layer, "mlp", "gate_proj", "up_proj")], halves, axis=-1, num_outputs=2)
+        gate = graph.node("QuickGelu", halves[:1], domain=_MICROSOFT, alpha=1.0)  # x * sigmoid(x)
+        inner = graph.node("Mul", [gate, halves[1]])
         change = linear(inner, layer, "mlp", "down_proj")
     graph.node("Identity", [norm("norm", stream, beside=change)], ["states"])
 

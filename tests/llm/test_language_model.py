@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from nextgpt_core.errors import CheckpointMismatch
-from nextgpt_core.llm.block_quantized import read_block_quantized
-from nextgpt_core.llm.language_model import BLOCK_FILES, load_language_model
+from nextgpt_core.llm.block_quantized import BLOCK_FILES, read_block_quantized
+from nextgpt_core.llm.language_model import load_language_model
 from tests.tiny import ADDED, ByteTokenizer, tiny_llm
 
 NANO = Path(__file__).parents[2] / "checkpoints" / "nano" / "llm"
@@ -68,6 +68,9 @@ def test_merged_adapter_gives_the_same_states_and_round_trips():
     other.merge_lora()
     assert not other.lora_state()
     assert torch.allclose(other(embedded), before, atol=1e-5)
+    plain = tiny_llm()
+    plain.merge_adapter(llm.lora_state(), **LORA, name="lora.safetensors")
+    assert torch.allclose(plain(embedded), before, atol=1e-5)
 
 
 def test_adapter_and_tokens_load_strictly():
@@ -88,8 +91,10 @@ def test_untied_head():
 
 
 @needs_nano
-def test_bundled_model_answers():
-    llm = load_language_model(NANO, added_tokens=ADDED)
+@pytest.mark.parametrize("precision", ["float32", "packed"])
+def test_bundled_model_answers(precision):
+    llm = load_language_model(NANO, added_tokens=ADDED, precision=precision)
+    llm.merge_adapter({}, rank=1, alpha=1, targets=(), name="none")
     start, end = llm.tokenizer.control("<|im_start|>"), llm.tokenizer.control("<|im_end|>")
     encode = llm.tokenizer.encode
     ids = [start, *encode("user\nWhat is the capital of France?"), end, *encode("\n"), start, *encode("assistant\n")]
