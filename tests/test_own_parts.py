@@ -245,7 +245,7 @@ def test_the_settings_of_the_page_reach_it(preset, tmp_path, quality, steps):
     conversation.turns.append(Turn("draw"))
     job = Desk(lambda: engine, store).submit(conversation, choices.turn_settings())
     assert job is not None
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while not job.answer.finished and time.monotonic() < end:
         time.sleep(0.01)
     (made,) = [piece.file for piece in job.answer.pieces if piece.file]

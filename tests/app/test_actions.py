@@ -38,7 +38,7 @@ class Never(FakeEngine):
     """Does not come to an end until it is cancelled."""
 
     def turn(self, *arguments: Any, cancel: threading.Event, **named: Any) -> Iterator[Event]:
-        cancel.wait(30)
+        cancel.wait(600)
         yield from super().turn(*arguments, cancel=cancel, **named)
 
 

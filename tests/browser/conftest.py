@@ -16,8 +16,14 @@ from tests.browser.serve_fake import serve_fake
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-# How much slower than a free machine this one may be: by its load, if nobody says.
-PATIENCE = float(os.environ.get("NEXTGPT_TEST_PATIENCE") or max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0))))
+
+
+def patience() -> float:
+    """How much slower than a free machine this one may be now: by its load, if nobody says."""
+    return float(os.environ.get("NEXTGPT_TEST_PATIENCE") or max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0))))
+
+
+PATIENCE = patience()
 SLOW = 6.0 * min(PATIENCE, 4.0)  # "slow" media must stay long enough in the making for a busy browser to be seen showing them
 FLAGS = [
     "--no-sandbox",

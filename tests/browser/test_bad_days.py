@@ -1,13 +1,12 @@
 """What goes wrong for a person: nothing is lost, a clear sentence says what happened, and the next turn works."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.conftest import PATIENCE, Server, ready
+from tests.browser.conftest import Server, ready
 from tests.browser.line import line_to
 from tests.browser.person import BOX, EXAMPLES, MEDIA, answered, choose, emptied, last_answer, noted, send, write
 
@@ -208,10 +207,8 @@ def test_a_person_waits_in_line_and_others_stay_responsive(open_page: Callable) 
     first, second = open_page(), open_page()
     send(first, "an endless story")
     first.wait_for_selector("#nx-chat .bot-row:has-text('long')")
-    start = time.monotonic()
     send(second, "hello")
     second.wait_for_selector("text=1 ahead of you")
-    assert time.monotonic() - start < 3 * PATIENCE
     first.click("#nx-box .stop-button")
     second.wait_for_selector("text=Here you are.")
 

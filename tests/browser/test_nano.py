@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import PATIENCE, ROOT, answers, free_port, take
+from tests.browser.conftest import PATIENCE, ROOT, answers, free_port, patience, take
 from tests.browser.person import EXAMPLES, MEDIA, answered, last_answer, send
 
 pytestmark = [pytest.mark.browser, pytest.mark.bundled]
@@ -65,7 +65,7 @@ def test_a_picture_is_named_and_every_medium_is_made(open_page: Callable, nano: 
         answered(page, number + 2)
         first = page.evaluate("window.times.previewed - window.times.made")
         print(f"{name}: first preview after {first:.0f} ms")
-        assert first <= 2000 * PATIENCE
+        assert first <= 2000 * patience()
         page.wait_for_selector(MEDIA[name])
         assert "project signal tokens" in page.locator(".nx-times").last.text_content()
         assert re.search(r"AI-generated · Seed \d+ · Steps \d+ · Guidance [\d.]+", last_answer(page))

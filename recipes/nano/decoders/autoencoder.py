@@ -75,12 +75,6 @@ def decode_frames(vae: Any, latents: Tensor) -> Tensor:
     return ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte()
 
 
-def psnr(vae: Any, frames: Tensor) -> float:
-    """Of the reconstruction, mean over frames, dB."""
-    error = (decode_frames(vae, encode_frames(vae, frames)).float() - frames.float()).div(255).square().mean((1, 2, 3))
-    return float((-10 * error.clamp(min=1e-9).log10()).mean())
-
-
 def _components(frames: Tensor, latents: int) -> tuple[Tensor, Tensor]:
     """(encode [3 * PATCH^2, latents], shift [latents]): latents = patch @ encode - shift, patches in -1..1.
 

@@ -14,6 +14,7 @@ from recipes.nano.world import pictures
 from recipes.nano.world import things as world
 from recipes.nano.world.pictures import PictureScene, caption, render, tinted
 from recipes.nano.world.things import Thing
+from tests.recipes.psnr import psnr
 
 APPLE = Thing("apple", "apples", "an", (), "food", ("1f34e",))
 BREAD = Thing("bread", "bread", "", (), "food", ("1f35e",))
@@ -77,7 +78,7 @@ def test_the_autoencoder_keeps_smooth_pictures() -> None:
     latents = autoencoder.encode_frames(vae, images)
     assert latents.shape == (24, 48, 4, 4)
     assert abs(float(latents.square().mean()) - 1) < 0.05
-    assert autoencoder.psnr(vae, images) > 25
+    assert psnr(vae, images) > 25
 
 
 def test_latents_are_read_back_with_what_was_projected_from_their_captions(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from recipes.nano.world import pictures, videos
 from recipes.nano.world.pictures import PictureScene
 from recipes.nano.world.things import Thing
 from recipes.nano.world.videos import FRAMES, MOTIONS, VideoScene, caption, is_held_out, render, sample_video
+from tests.recipes.psnr import psnr
 
 APPLE = Thing("apple", "apples", "an", (), "food", ("1f34e",))
 
@@ -91,7 +92,7 @@ def test_the_autoencoder_is_exact_where_few_patches_differ() -> None:
     latents = autoencoder.encode_frames(vae, frames)
     assert latents.shape == (len(frames), 64, 4, 4)
     assert 0.3 < latents.std() < 3
-    assert autoencoder.psnr(vae, frames) > 24
+    assert psnr(vae, frames) > 24
     decoded = vae.decode(latents / vae.config["scaling_factor"]).sample  # as the decoder class calls it
     ours = autoencoder.decode_frames(vae, latents) / 127.5 - 1
     assert torch.allclose(torch.nn.functional.pixel_shuffle(decoded, 32).clamp(-1, 1), ours, atol=0.01)
