@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         arguments.insert(0, "chat")
     if arguments[0] == "test":  # everything behind it is pytest's
-        return subprocess.call([sys.executable, "-m", "pytest", *arguments[1:]], cwd=ROOT)
+        return subprocess.call([sys.executable, "-m", "pytest", *workers(arguments[1:]), *arguments[1:]], cwd=ROOT)
     try:
         if arguments[0] in PASSED_ON:
             return int(module(PASSED_ON[arguments[0]][0]).main(arguments[1:]) or 0)
@@ -46,6 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return 130
+
+
+def workers(arguments: Sequence[str]) -> list[str]:
+    """pytest's options by which two processes share the whole suite. Some of its files, or a browser to be driven, are for one process."""
+    some = any((ROOT / one.partition("::")[0]).exists() for one in arguments if not one.startswith("-")) or "browser" in arguments
+    return [] if some or find_spec("xdist") is None else ["-n2", "--dist=loadfile"]
 
 
 def parser() -> argparse.ArgumentParser:

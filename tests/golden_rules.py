@@ -14,7 +14,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def golden_weight(name: str, shape: list[int], scale: float) -> Tensor:
     """The weight of this name; `scale` applies to matrices, not to norm gains and biases."""
-    noise = np.random.RandomState(zlib.crc32(name.encode()) & 0xFFFFFFFF).standard_normal(shape)
+    noise = standard_normal(zlib.crc32(name.encode()) & 0xFFFFFFFF, tuple(shape))
     if len(shape) == 1 and name.endswith(".weight"):
         noise = 1.0 + 0.02 * noise
     elif name.endswith("bias"):
@@ -25,7 +25,11 @@ def golden_weight(name: str, shape: list[int], scale: float) -> Tensor:
 
 
 def golden_input(seed: int, shape: list[int]) -> Tensor:
-    return torch.from_numpy(np.random.RandomState(seed).standard_normal(shape).astype(np.float32))
+    return torch.from_numpy(standard_normal(seed, tuple(shape)).astype(np.float32))
+
+
+def standard_normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.RandomState(seed).standard_normal(shape)
 
 
 def golden_json(name: str) -> dict[str, Any]:

@@ -41,7 +41,8 @@ def loaded_by(code: str) -> set[str]:
     return set(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.split())
 
 
-ABOVE = {"nextgpt_core": {"recipes", "app", "tests"}, "recipes": {"app", "tests"}, "app": {"tests"}}
+SERVERS = {"gradio", "starlette", "fastapi", "uvicorn", "ray"}
+ABOVE = {"nextgpt_core": {"recipes", "app", "tests", *SERVERS}, "recipes": {"app", "tests"}, "app": {"tests"}}
 
 
 @pytest.mark.parametrize("room", ABOVE)
@@ -80,6 +81,7 @@ def test_there_is_no_circle(room: str):
         visit(module, ())
 
 
+@pytest.mark.slow
 def test_the_core_loads_neither_page_nor_server_nor_recipe():
     names = ("engine", "build", "config", "train.stages", "train.loop", "train.dialogues")
     loaded = loaded_by("; ".join(f"import nextgpt_core.{name}" for name in names))

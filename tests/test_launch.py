@@ -514,3 +514,21 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture) -> None:
             cli.main([command, "--help"])
         assert ended.value.code == 0
         assert "usage: launch.py" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shared"),
+    [
+        ([], True),
+        (["--durations=9", "-m", "not browser"], True),
+        (["-k", "launch"], True),
+        (["-m", "browser"], False),
+        (["tests/test_docs.py"], False),
+        (["-x", "tests/test_docs.py::test_tests_that_are_quoted_are_there"], False),
+    ],
+)
+def test_two_processes_share_the_whole_suite(arguments: list[str], shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr(cli.subprocess, "call", lambda command, **_: called.append(command) or 0)
+    assert cli.main(["test", *arguments]) == 0
+    assert ("-n2" in called[0]) is shared and called[0][len(called[0]) - len(arguments) :] == arguments

@@ -197,6 +197,7 @@ def _adapted(preset: Preset) -> dict[str, tuple[int, int]]:
     config = preset.file(preset.llm.path) / "config.json"
     said = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else LANGUAGE_MODELS.get(preset.llm.path, {})
     width = preset.llm.width
+    said = said if said.get("hidden_size") == width else {}  # another size than the one that is known
     sizes = {"hidden_size": width, "num_attention_heads": 1, "intermediate_size": width} | said | {"num_hidden_layers": 1, "vocab_size": 1}
     with torch.device("meta"):
         layer = LlamaModel(LlamaConfig(**sizes)).layers[0]

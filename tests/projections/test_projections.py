@@ -1,3 +1,6 @@
+from collections.abc import Iterator
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +8,7 @@ import torch
 from nextgpt_core.projections.grouping import GroupProjection
 from nextgpt_core.projections.input import MLP, InputProjection
 from nextgpt_core.projections.output import OutputProjection
+from tests import golden_rules
 from tests.golden_rules import GOLDEN, golden_input, golden_json, golden_weight
 
 SCALES = {"s002": 0.02, "s006": 0.06}
@@ -18,6 +22,14 @@ TRANSFORMERS = [
     ("newer_projectors", "new_TransformersProjector_img", NEWER, (77, 48)),
     ("newer_projectors", "new_TransformersProjector_aud", NEWER, (1, 32)),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_once() -> Iterator[None]:
+    """Most of the modules have most of their weights' names and shapes in common, and drawing those takes longer than all the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(golden_rules, "standard_normal", cache(golden_rules.standard_normal))
+        yield
 
 
 def golden_state(keys, names, scale):
