@@ -39,6 +39,7 @@ BEAT = 0.05  # seconds between two looks at whether to go on
 MAX_FACTS, MAX_ARRAY = 2**20, 2**28  # bytes of an answer
 KINDS = ("uint8", "float32")
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR")  # of our environment
+CANNOT_START = "Files cannot be read here: `python -m nextgpt_core.modalities.helper` does not start, and says why."
 ANYTHING = Limits(max_bytes=2**63)  # each modality has its own bound; here only: is there anything
 
 
@@ -82,7 +83,8 @@ def read(task: str, path: Path, *, modality: str = "", limits: Limits | None = N
 
 def warm() -> None:
     """Start a helper ahead, so that the first file does not wait for it. Returns at once."""
-    _pool.warm()
+    with suppress(MediaError):  # the first file says so
+        _pool.warm()
 
 
 def _never() -> bool:
@@ -170,12 +172,12 @@ class _Helper:
         sink, source = self._process.stdin, self._process.stdout
         assert sink is not None and source is not None
         try:
-            sink.write(request)
-            sink.flush()
             if not self._greeted and source.read(1) != b"!":
-                raise MediaError("Files cannot be read here: `python -m nextgpt_core.modalities.helper` does not start, and says why.")
+                raise MediaError(CANNOT_START)
             if not self._greeted:
                 self._greeted, self._at_rest = True, self._memory()
+            sink.write(request)
+            sink.flush()
             (size,) = struct.unpack("<I", _exactly(source, 4))
             if size > MAX_FACTS:
                 raise ValueError("these facts are too long")
@@ -259,7 +261,8 @@ class _Pool:
             self._changed.notify()
         if not keep:
             helper.end()
-            self.warm()
+            with suppress(MediaError):  # whoever needs the next one is told
+                self.warm()
 
     def warm(self) -> None:
         with self._changed:
@@ -282,10 +285,10 @@ class _Pool:
         """A new helper, which was counted already."""
         try:
             return _Helper()
-        except BaseException:
+        except OSError as error:
             with self._changed:
                 self._count -= 1
-            raise
+            raise MediaError(CANNOT_START) from error
 
 
 _pool = _Pool()

@@ -95,27 +95,37 @@ class Packed:
 
     def blocks(self) -> Iterator[Block]:
         good = bad = 0
+        gathered: list[np.ndarray] = []
         try:
             with opened_container(self._path) as container:
                 stream = usable_stream(list(container.streams.audio), self._path)
                 floats = _Floats(self.rate)
                 for packet in packets_of(container, stream):
                     try:
-                        frames = packet.decode()
+                        parts = [part for frame in packet.decode() for part in floats(frame)]
                     except DAMAGE:
                         bad += 1
                         if bad > BAD_PACKETS:
                             break
                         continue
-                    for frame in frames:
-                        for channels in floats(frame):
-                            good += 1
-                            yield channels.mean(axis=0, dtype=np.float32), channels
+                    for part in parts:
+                        good += 1
+                        if gathered and (len(part) != len(gathered[0]) or len(gathered) * part.shape[1] > BLOCK // MAX_CHANNELS):
+                            yield _block(gathered)
+                            gathered = []
+                        gathered.append(part)
         except DAMAGE as error:
             if not good:
                 raise UnsupportedMedia(f"{display_name(self._path)} is damaged and cannot be heard; please send it again.") from error
+        if gathered:
+            yield _block(gathered)
         if bad and not good:
             raise UnsupportedMedia(f"{display_name(self._path)} is damaged and cannot be heard; please send it again.")
+
+
+def _block(parts: list[np.ndarray]) -> Block:
+    channels = np.concatenate(parts, axis=1)
+    return channels.mean(axis=0, dtype=np.float32), channels
 
 
 class _Floats:
@@ -128,6 +138,8 @@ class _Floats:
 
     def __call__(self, frame: Any) -> list[np.ndarray]:
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if form[0] == "fltp" and form[2] == self._rate and self._resampler is None:
+            return [frame.to_ndarray()]
         rest = self._resampler.resample(None) if self._resampler is not None and form != self._form else []
         if form != self._form:
             self._form, self._resampler = form, av.AudioResampler(format="fltp", rate=self._rate)

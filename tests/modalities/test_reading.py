@@ -86,6 +86,18 @@ def test_a_helper_that_falls_is_replaced(tmp_path: Path, pool: reading._Pool) ->
     assert IMAGE.load(path).shape == (32, 48, 3)
 
 
+def test_where_no_helper_starts_it_is_said(tmp_path: Path, pool: reading._Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = picture(tmp_path / "a.png")
+    for program in (str(tmp_path / "none"), "/bin/false" if sys.platform != "win32" else "where"):
+        with monkeypatch.context() as now:
+            now.setattr(reading.sys, "executable", program)
+            reading.warm()
+            with pytest.raises(MediaError, match=r"^Files cannot be read here: "):
+                sniff(path)
+    pool.close()
+    assert sniff(path) == "image"
+
+
 def test_helpers_that_are_all_at_work_are_waited_for_and_then_said(
     tmp_path: Path, pool: reading._Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
