@@ -55,7 +55,10 @@ def send(page: Any, text: str, files: list[Path] | None = None) -> None:
     if files:
         choose(page, *files)
     write(page, text)
-    page.press(BOX, "Enter")
+    if page.evaluate("matchMedia('(pointer: coarse) and (hover: none)').matches"):  # there Enter breaks the line
+        page.click("#nx-box .submit-button")
+    else:
+        page.press(BOX, "Enter")
 
 
 def answered(page: Any, turns: int = 1) -> None:

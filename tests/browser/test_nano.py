@@ -83,6 +83,8 @@ def test_the_six_examples_work(open_page: Callable, nano: str, shots: Path) -> N
     for number, wanted in enumerate(made):
         page.locator(EXAMPLE).nth(number).click()
         answered(page)
+        for name in wanted:  # a player is drawn a moment after its answer is there
+            page.wait_for_selector(MEDIA[name])
         found = {name for name, selector in MEDIA.items() if page.locator(selector).count()}
         assert found == wanted, (number, found, last_answer(page))
         page.click("#nx-new")
